@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The ACPI tables of the machine, made from the list of devices: RSDP, XSDT,
+ * FADT (hardware-reduced), MADT, MCFG, DSDT. ACPI specification 6.4.
+ */
+#ifndef HULL_ACPI_H
+#define HULL_ACPI_H
+
+#include <stdint.h>
+
+#include "hull/device.h"
+#include "hull/err.h"
+#include "hull/mem.h"
+
+struct acpi_machine {
+	unsigned cpus;       /* 1 to 64; APIC ids 0 to cpus - 1 */
+	uint32_t lapic_base; /* guest physical */
+	uint32_t ioapic_base;
+	const struct device_place *places; /* must contain one of type "power" */
+	unsigned place_count;
+	uint64_t ecam_base; /* of bus 0 */
+	uint64_t ecam_size;
+	uint64_t mmio32_base; /* windows for PCI BARs; size 0: none */
+	uint64_t mmio32_size;
+	uint64_t mmio64_base;
+	uint64_t mmio64_size;
+};
+
+/*
+ * Writes all tables into guest memory at [gpa, gpa + len), 16-byte aligned, and
+ * gives the address of the RSDP. Errors: -ENOSPC (area too small), -EINVAL.
+ */
+int acpi_build(const struct acpi_machine *machine, const struct guest_mem *mem, uint64_t gpa, uint64_t len,
+	       uint64_t *ret_rsdp, struct err *err);
+
+#endif

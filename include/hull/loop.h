@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The event loop: descriptors (epoll), timers, posted tasks, and one mutex.
+ *
+ * Each device belongs to one loop, and the loop's mutex IS the device's lock:
+ * the loop holds it while it runs callbacks; another thread that touches the
+ * device (a vCPU exit) takes it with loop_lock().
+ *
+ * Every object added is embedded in its owner, who keeps it alive until it is
+ * removed. Functions say whether the lock must be held.
+ */
+#ifndef HULL_LOOP_H
+#define HULL_LOOP_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hull/err.h"
+
+struct loop;
+struct loop_io;
+struct loop_timer;
+struct loop_task;
+
+typedef void loop_io_fn(struct loop_io *io, uint32_t events);
+typedef void loop_timer_fn(struct loop_timer *timer);
+typedef void loop_task_fn(struct loop_task *task);
+
+struct loop_io {
+	int fd;
+	uint32_t events;   /* EPOLLIN, EPOLLOUT; 0: only errors and hang-ups */
+	loop_io_fn *ready; /* lock held */
+	bool added;
+};
+
+struct loop_timer {
+	uint64_t deadline_ns;   /* loop_now() at which it expires */
+	loop_timer_fn *expired; /* lock held; the timer is off when it is called */
+	struct loop_timer *next;
+	bool armed;
+};
+
+struct loop_task {
+	loop_task_fn *run; /* lock held; the task may be posted again from here */
+	struct loop_task *next;
+	bool posted;
+};
+
+struct loop {
+	pthread_mutex_t lock;
+	pthread_t owner; /* holder of the lock, valid while `held` */
+	bool held;
+	int epoll_fd;
+	int wake_fd; /* eventfd: a task was posted or the first timer changed */
+	struct loop_io wake_io;
+	struct loop_timer *timers; /* sorted by deadline */
+	struct loop_task *tasks;   /* newest first */
+	pthread_mutex_t task_lock; /* protects tasks: posting needs no loop lock */
+	uint64_t (*now)(void);     /* nanoseconds, monotonic; tests put a manual clock here */
+	bool stop;
+};
+
+/* Prepares a loop; the thread that calls loop_run() later is the loop's thread. */
+int loop_init(struct loop *loop, struct err *err);
+
+/* Closes the loop; NULL, zeroed and half-built objects are fine. */
+void loop_finish(struct loop *loop);
+
+/* Runs callbacks until loop_stop(). Returns 0 or -errno when waiting failed. */
+int loop_run(struct loop *loop);
+
+/* Runs what is due now, without waiting longer than `timeout_ms`. For tests and for draining. */
+int loop_run_once(struct loop *loop, int timeout_ms);
+
+/* Makes loop_run() return soon. Any thread, lock held or not. */
+void loop_stop(struct loop *loop);
+
+void loop_lock(struct loop *loop);
+void loop_unlock(struct loop *loop);
+
+/* Asserts that the calling thread holds the lock. */
+void loop_assert_held(struct loop *loop);
+
+/* Nanoseconds of the loop's clock. Any thread. */
+uint64_t loop_now(const struct loop *loop);
+
+/*
+ * Starts watching io->fd for io->events. Lock held (or the loop does not run
+ * yet). -EPERM: the descriptor cannot be waited for (a regular file).
+ */
+int loop_io_add(struct loop *loop, struct loop_io *io);
+
+/* Changes the events. Lock held. */
+int loop_io_set(struct loop *loop, struct loop_io *io, uint32_t events);
+
+/* Stops watching; fine when not added. Lock held. */
+void loop_io_del(struct loop *loop, struct loop_io *io);
+
+/* Arms or moves the timer. Lock held. */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ns);
+
+/* Disarms the timer; fine when not armed. Lock held. */
+void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
+
+/* Runs task->run on the loop's thread; posting a posted task again does nothing. Any thread. */
+void loop_post(struct loop *loop, struct loop_task *task);
+
+#endif

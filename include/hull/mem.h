@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Guest memory: a short, sorted list of RAM regions, frozen once the machine
+ * is built. mem_ptr() is the only way from a guest address to host memory.
+ *
+ * Thread: adding belongs to the builder; after mem_freeze() every function
+ * here may be called from any thread without a lock.
+ */
+#ifndef HULL_MEM_H
+#define HULL_MEM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hull/err.h"
+
+enum {
+	MEM_MAX_REGIONS = 8,
+	MEM_ALIGN = 2 << 20, /* host and guest addresses agree modulo this (2 MiB) */
+};
+
+struct mem_region {
+	uint64_t gpa;    /* first guest physical address */
+	uint64_t size;   /* bytes */
+	uint8_t *hva;    /* host address of gpa */
+	int fd;          /* backing file, -1: anonymous */
+	uint64_t offset; /* of the region in fd, bytes */
+};
+
+struct guest_mem {
+	struct mem_region regions[MEM_MAX_REGIONS]; /* sorted by gpa, disjoint */
+	unsigned count;
+	bool frozen;
+};
+
+/*
+ * Maps `size` bytes of anonymous RAM at guest address `gpa` (both multiples of
+ * 4 KiB), aligned for huge pages, excluded from core dumps. Regions must not
+ * overlap. Errors: -EINVAL, -ENOSPC (too many regions), -ENOMEM.
+ */
+int mem_add_ram(struct guest_mem *mem, uint64_t gpa, uint64_t size, struct err *err);
+
+/* No region can be added after this. */
+void mem_freeze(struct guest_mem *mem);
+
+/*
+ * The host address of the WHOLE range [gpa, gpa + len), or NULL when a byte of
+ * it is not RAM, it crosses two regions, or the sum wraps. len 0 is valid
+ * inside a region and at its end.
+ */
+void *mem_ptr(const struct guest_mem *mem, uint64_t gpa, uint64_t len);
+
+/* Bytes of RAM. */
+uint64_t mem_size(const struct guest_mem *mem);
+
+/* Unmaps everything; NULL and zeroed objects are fine. */
+void mem_finish(struct guest_mem *mem);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A bounded ring in front of a descriptor that may block (a terminal, a pipe,
+ * a slow disk): writers never block and never change the flags of a descriptor
+ * that is shared with the caller's shell; what does not fit is dropped and
+ * counted. A thread of its own, started by the first write, drains the ring.
+ *
+ * Thread: sink_write() from any; the rest from the owner.
+ */
+#ifndef HULL_SINK_H
+#define HULL_SINK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hull/err.h"
+
+struct sink;
+
+/*
+ * Makes a sink of `capacity` bytes (a power of two, >= 4096) in front of `fd`,
+ * which stays the caller's. `name` (at most 15 bytes) names the thread.
+ */
+int sink_create(struct sink **ret_sink, int fd, size_t capacity, const char *name, struct err *err);
+
+/*
+ * Puts as much of `buf` into the ring as fits, and returns that count; the
+ * rest is dropped and counted. After the reader has gone (EPIPE, EIO) all is
+ * dropped.
+ */
+size_t sink_write(struct sink *sink, const void *buf, size_t len);
+
+/* Bytes dropped so far. */
+uint64_t sink_dropped(struct sink *sink);
+
+/* Waits until the ring is empty, the descriptor failed, or `timeout_ms` has passed. */
+void sink_flush(struct sink *sink, unsigned timeout_ms);
+
+/* Frees the sink; a writer thread stuck in the descriptor is left to process exit. NULL is fine. */
+void sink_destroy(struct sink *sink);
+
+#endif
