@@ -1,1 +1,130 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Address dispatch; see bus.h. */
+#include "hull/bus.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hull/loop.h"
+#include "hull/util.h"
+
+void bus_init(struct bus *bus, const char *name)
+{
+	*bus = (struct bus){.name = name};
+}
+
+void bus_finish(struct bus *bus)
+{
+	if (!bus)
+		return;
+	free(bus->ranges);
+	*bus = (struct bus){0};
+}
+
+/* Index of the first range whose base is above `addr`. */
+static unsigned first_above(const struct bus *bus, uint64_t addr)
+{
+	unsigned lo = 0;
+	unsigned hi = bus->count;
+
+	while (lo < hi) {
+		unsigned mid = lo + (hi - lo) / 2;
+
+		if (bus->ranges[mid].base > addr)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo;
+}
+
+static int grow(struct bus *bus)
+{
+	unsigned capacity = bus->capacity ? bus->capacity * 2 : 16;
+	struct bus_range *ranges;
+
+	if (bus->count < bus->capacity)
+		return 0;
+	ranges = realloc(bus->ranges, capacity * sizeof(*ranges));
+	if (!ranges)
+		return -ENOMEM;
+	bus->ranges = ranges;
+	bus->capacity = capacity;
+	return 0;
+}
+
+int bus_add(struct bus *bus, const struct bus_range *range, struct err *err)
+{
+	unsigned at = first_above(bus, range->base);
+	const struct bus_range *below = at > 0 ? &bus->ranges[at - 1] : NULL;
+	const struct bus_range *above = at < bus->count ? &bus->ranges[at] : NULL;
+
+	if (range->len == 0 || range->base + (range->len - 1) < range->base)
+		return err_set(err, -EINVAL, "%s range at 0x%" PRIx64 " is empty or wraps", bus->name,
+			       range->base);
+	if ((below && range->base - below->base < below->len) ||
+	    (above && above->base - range->base < range->len))
+		return err_set(err, -EEXIST, "%s range at 0x%" PRIx64 " overlaps another", bus->name,
+			       range->base);
+	if (bus->count == BUS_MAX_RANGES)
+		return err_set(err, -ENOSPC, "more than %d %s ranges", BUS_MAX_RANGES, bus->name);
+	if (grow(bus) < 0)
+		return err_errno(err, -ENOMEM, "%s range", bus->name);
+	memmove(&bus->ranges[at + 1], &bus->ranges[at], (bus->count - at) * sizeof(*range));
+	bus->ranges[at] = *range;
+	bus->count++;
+	return 0;
+}
+
+/* The range that holds all of [addr, addr + len) and accepts that width, or NULL. */
+static const struct bus_range *find(const struct bus *bus, uint64_t addr, unsigned len)
+{
+	unsigned at = first_above(bus, addr);
+	const struct bus_range *r;
+
+	if (at == 0)
+		return NULL;
+	r = &bus->ranges[at - 1];
+	if (!range_fits(addr - r->base, len, r->len))
+		return NULL;
+	/* Widths are powers of two, so that each is its own bit. */
+	if ((len & (len - 1)) != 0 || (len & r->ops->widths) == 0)
+		return NULL;
+	return r;
+}
+
+static uint64_t all_ones(unsigned len)
+{
+	return len >= 8 ? UINT64_MAX : (UINT64_C(1) << (8 * len)) - 1;
+}
+
+uint64_t bus_read(const struct bus *bus, uint64_t addr, unsigned len)
+{
+	const struct bus_range *r = find(bus, addr, len);
+	uint64_t val = all_ones(len);
+
+	if (!r || !r->ops->read)
+		return val;
+	if (r->loop)
+		loop_lock(r->loop);
+	r->ops->read(r->dev, addr - r->base, len, &val);
+	if (r->loop)
+		loop_unlock(r->loop);
+	return val & all_ones(len);
+}
+
+void bus_write(const struct bus *bus, uint64_t addr, unsigned len, uint64_t val)
+{
+	const struct bus_range *r = find(bus, addr, len);
+
+	if (!r || !r->ops->write)
+		return;
+	if (r->loop)
+		loop_lock(r->loop);
+	r->ops->write(r->dev, addr - r->base, len, val & all_ones(len));
+	if (r->loop)
+		loop_unlock(r->loop);
+}

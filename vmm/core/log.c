@@ -1,1 +1,97 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* hull's own messages; see log.h. */
+#include "hull/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "hull/sink.h"
+#include "hull/util.h"
+
+enum {
+	LINE_MAX_BYTES = 1024,
+	LIMIT_TOTAL_BYTES = 64 << 10,
+	LIMIT_INTERVAL_NS = 1000000000,
+};
+
+/* Copies `text` with control bytes as \xNN; a line of a guest's cannot move the cursor. */
+static size_t escape(char *out, size_t cap, const char *text)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t n = 0;
+
+	for (const char *c = text; *c && n + 5 < cap; c++) {
+		unsigned char b = (unsigned char)*c;
+
+		if (b >= 0x20 && b != 0x7f) {
+			out[n++] = *c;
+			continue;
+		}
+		out[n++] = '\\';
+		out[n++] = 'x';
+		out[n++] = hex[b >> 4];
+		out[n++] = hex[b & 15];
+	}
+	return n;
+}
+
+static size_t write_line(const struct log *log, const char *text)
+{
+	char line[LINE_MAX_BYTES] = "hull: ";
+	size_t n = strlen(line);
+
+	n += escape(line + n, sizeof(line) - n - 1, text);
+	line[n++] = '\n';
+	return sink_write(log->sink, line, n);
+}
+
+void log_line(const struct log *log, enum log_level level, const char *fmt, ...)
+{
+	char text[LINE_MAX_BYTES];
+	va_list ap;
+
+	if (!log || !log->sink || level > log->level)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	write_line(log, text);
+}
+
+static uint64_t monotonic_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void log_guest(const struct log *log, struct log_limit *limit, const char *fmt, ...)
+{
+	char text[LINE_MAX_BYTES];
+	uint64_t now;
+	va_list ap;
+
+	if (!log || !log->sink || log->level < LOG_WARN)
+		return;
+	now = monotonic_ns();
+	if (limit->bytes >= LIMIT_TOTAL_BYTES ||
+	    (limit->last_ns && now - limit->last_ns < LIMIT_INTERVAL_NS)) {
+		limit->lost++;
+		return;
+	}
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (limit->lost > 0) {
+		size_t used = strlen(text);
+
+		snprintf(text + used, sizeof(text) - used, " (and %llu times before)",
+			 (unsigned long long)limit->lost);
+	}
+	limit->last_ns = now;
+	limit->lost = 0;
+	limit->bytes += write_line(log, text);
+}

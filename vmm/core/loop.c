@@ -1,1 +1,274 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The event loop; see loop.h. */
+#include "hull/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hull/util.h"
+
+enum { EVENTS_PER_WAIT = 16, NS_PER_MS = 1000000 };
+
+static uint64_t monotonic_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void wake_ready(struct loop_io *io, uint32_t events)
+{
+	eventfd_t count;
+
+	(void)events;
+	eventfd_read(io->fd, &count);
+}
+
+static void wake(struct loop *loop)
+{
+	eventfd_write(loop->wake_fd, 1);
+}
+
+int loop_init(struct loop *loop, struct err *err)
+{
+	int r;
+
+	*loop = (struct loop){.epoll_fd = -1, .wake_fd = -1, .now = monotonic_ns};
+	pthread_mutex_init(&loop->lock, NULL);
+	pthread_mutex_init(&loop->task_lock, NULL);
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll_fd < 0)
+		return err_errno(err, -errno, "epoll");
+	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (loop->wake_fd < 0)
+		return err_errno(err, -errno, "eventfd of the event loop");
+	loop->wake_io = (struct loop_io){.fd = loop->wake_fd, .events = EPOLLIN, .ready = wake_ready};
+	r = loop_io_add(loop, &loop->wake_io);
+	if (r < 0)
+		return err_errno(err, r, "epoll");
+	return 0;
+}
+
+void loop_finish(struct loop *loop)
+{
+	if (!loop || !loop->now)
+		return;
+	fd_close(&loop->wake_fd);
+	fd_close(&loop->epoll_fd);
+	pthread_mutex_destroy(&loop->task_lock);
+	pthread_mutex_destroy(&loop->lock);
+	loop->now = NULL;
+}
+
+void loop_lock(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->lock);
+	loop->owner = pthread_self();
+	__atomic_store_n(&loop->held, true, __ATOMIC_RELAXED);
+}
+
+void loop_unlock(struct loop *loop)
+{
+	loop_assert_held(loop);
+	__atomic_store_n(&loop->held, false, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&loop->lock);
+}
+
+void loop_assert_held(struct loop *loop)
+{
+	assert(__atomic_load_n(&loop->held, __ATOMIC_RELAXED) && pthread_equal(loop->owner, pthread_self()));
+	(void)loop;
+}
+
+uint64_t loop_now(const struct loop *loop)
+{
+	return loop->now();
+}
+
+int loop_io_add(struct loop *loop, struct loop_io *io)
+{
+	struct epoll_event ev = {.events = io->events, .data.ptr = io};
+
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, io->fd, &ev) < 0)
+		return -errno;
+	io->added = true;
+	return 0;
+}
+
+int loop_io_set(struct loop *loop, struct loop_io *io, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = io};
+
+	if (!io->added || io->events == events)
+		return 0;
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, io->fd, &ev) < 0)
+		return -errno;
+	io->events = events;
+	return 0;
+}
+
+void loop_io_del(struct loop *loop, struct loop_io *io)
+{
+	if (!io->added)
+		return;
+	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, io->fd, NULL);
+	io->added = false;
+}
+
+static void unlink_timer(struct loop *loop, struct loop_timer *timer)
+{
+	struct loop_timer **at = &loop->timers;
+
+	while (*at && *at != timer)
+		at = &(*at)->next;
+	if (*at)
+		*at = timer->next;
+	timer->next = NULL;
+	timer->armed = false;
+}
+
+void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
+{
+	if (timer->armed)
+		unlink_timer(loop, timer);
+}
+
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ns)
+{
+	struct loop_timer **at = &loop->timers;
+
+	loop_timer_cancel(loop, timer);
+	while (*at && (*at)->deadline_ns <= deadline_ns)
+		at = &(*at)->next;
+	timer->deadline_ns = deadline_ns;
+	timer->next = *at;
+	timer->armed = true;
+	*at = timer;
+	if (loop->timers == timer)
+		wake(loop); /* the loop may be asleep until a later deadline */
+}
+
+void loop_post(struct loop *loop, struct loop_task *task)
+{
+	bool first;
+
+	pthread_mutex_lock(&loop->task_lock);
+	first = !task->posted;
+	if (first) {
+		task->posted = true;
+		task->next = loop->tasks;
+		loop->tasks = task;
+	}
+	pthread_mutex_unlock(&loop->task_lock);
+	if (first)
+		wake(loop);
+}
+
+void loop_stop(struct loop *loop)
+{
+	__atomic_store_n(&loop->stop, true, __ATOMIC_RELEASE);
+	wake(loop);
+}
+
+/* Takes the oldest posted task, or NULL. The list is newest first, and short. */
+static struct loop_task *take_task(struct loop *loop)
+{
+	struct loop_task **at = &loop->tasks;
+	struct loop_task *task;
+
+	pthread_mutex_lock(&loop->task_lock);
+	while (*at && (*at)->next)
+		at = &(*at)->next;
+	task = *at;
+	if (task) {
+		*at = NULL;
+		task->posted = false;
+	}
+	pthread_mutex_unlock(&loop->task_lock);
+	return task;
+}
+
+/* Runs the tasks that are posted now; what they post again waits for the next round. */
+static void run_tasks(struct loop *loop)
+{
+	unsigned budget = 0;
+	struct loop_task *task;
+
+	pthread_mutex_lock(&loop->task_lock);
+	for (task = loop->tasks; task; task = task->next)
+		budget++;
+	pthread_mutex_unlock(&loop->task_lock);
+	while (budget-- > 0 && (task = take_task(loop)) != NULL)
+		task->run(task);
+}
+
+static void run_timers(struct loop *loop)
+{
+	uint64_t now = loop_now(loop);
+
+	while (loop->timers && loop->timers->deadline_ns <= now) {
+		struct loop_timer *timer = loop->timers;
+
+		unlink_timer(loop, timer);
+		timer->expired(timer);
+	}
+}
+
+/* Milliseconds until the next timer, rounded up, at most `limit_ms` (-1: none). Lock held. */
+static int wait_ms(struct loop *loop, int limit_ms)
+{
+	uint64_t now = loop_now(loop);
+	uint64_t ms;
+
+	if (!loop->timers)
+		return limit_ms;
+	if (loop->timers->deadline_ns <= now)
+		return 0;
+	ms = (loop->timers->deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS;
+	if (limit_ms >= 0 && ms > (uint64_t)limit_ms)
+		return limit_ms;
+	return ms > INT32_MAX ? INT32_MAX : (int)ms;
+}
+
+int loop_run_once(struct loop *loop, int timeout_ms)
+{
+	struct epoll_event events[EVENTS_PER_WAIT];
+	int n;
+
+	loop_lock(loop);
+	timeout_ms = wait_ms(loop, timeout_ms);
+	loop_unlock(loop);
+
+	n = epoll_wait(loop->epoll_fd, events, EVENTS_PER_WAIT, timeout_ms);
+	if (n < 0 && errno != EINTR)
+		return -errno;
+
+	loop_lock(loop);
+	for (int i = 0; i < n; i++) {
+		struct loop_io *io = events[i].data.ptr;
+
+		if (io->added) /* an earlier callback of this round may have removed it */
+			io->ready(io, events[i].events);
+	}
+	run_timers(loop);
+	run_tasks(loop);
+	loop_unlock(loop);
+	return 0;
+}
+
+int loop_run(struct loop *loop)
+{
+	while (!__atomic_load_n(&loop->stop, __ATOMIC_ACQUIRE)) {
+		int r = loop_run_once(loop, -1);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

@@ -1,1 +1,259 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The bounded ring in front of a blocking descriptor; see sink.h.
+ *
+ *      tail (thread)            head (writers)
+ *        v                        v
+ *   [....bytes to be written out....          ]   capacity: a power of two
+ *
+ * head and tail count bytes since the start and never wrap in practice (u64).
+ * The thread copies a chunk out under the lock and writes it without, so a
+ * stuck descriptor holds up nobody.
+ */
+#include "hull/sink.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hull/util.h"
+
+enum {
+	CHUNK_BYTES = 4096,
+	STACK_BYTES = 64 << 10,
+};
+
+struct sink {
+	pthread_mutex_t lock; /* protects everything below */
+	pthread_cond_t more;  /* the ring is no longer empty, or stop */
+	pthread_cond_t idle;  /* the ring became empty, or the descriptor failed */
+	pthread_t thread;
+	uint8_t *ring;
+	size_t capacity;
+	uint64_t head;
+	uint64_t tail;
+	uint64_t dropped;
+	int fd;
+	char name[16];
+	bool started;
+	bool sleeping; /* the thread waits in `more` */
+	bool failed;   /* the reader has gone */
+	bool stop;
+	bool ended; /* the thread has returned */
+};
+
+static size_t min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Copies the next chunk out of the ring. Lock held. */
+static size_t take_chunk(struct sink *s, uint8_t *chunk)
+{
+	size_t at = (size_t)s->tail & (s->capacity - 1);
+	size_t n = (size_t)(s->head - s->tail);
+
+	n = min_size(min_size(n, CHUNK_BYTES), s->capacity - at);
+	memcpy(chunk, s->ring + at, n);
+	return n;
+}
+
+/* Writes all of the chunk; a descriptor that its owner made non-blocking is waited for. */
+static int write_chunk(int fd, const uint8_t *chunk, size_t n)
+{
+	while (n > 0) {
+		ssize_t done = write(fd, chunk, n);
+
+		if (done < 0 && errno == EAGAIN) {
+			struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+			poll(&p, 1, -1);
+			continue;
+		}
+		if (done < 0 && errno != EINTR)
+			return -errno;
+		if (done > 0) {
+			chunk += done;
+			n -= (size_t)done;
+		}
+	}
+	return 0;
+}
+
+static void *sink_thread(void *arg)
+{
+	struct sink *s = arg;
+	uint8_t chunk[CHUNK_BYTES];
+
+	pthread_mutex_lock(&s->lock);
+	for (;;) {
+		size_t n;
+		int r;
+
+		while (s->head == s->tail && !s->stop) {
+			s->sleeping = true;
+			pthread_cond_wait(&s->more, &s->lock);
+			s->sleeping = false;
+		}
+		if (s->head == s->tail || s->failed)
+			break;
+		n = take_chunk(s, chunk);
+		pthread_mutex_unlock(&s->lock);
+		r = write_chunk(s->fd, chunk, n);
+		pthread_mutex_lock(&s->lock);
+		s->tail += n;
+		if (r < 0) {
+			s->failed = true;
+			s->dropped += s->head - s->tail;
+			s->tail = s->head;
+		}
+		if (s->head == s->tail)
+			pthread_cond_broadcast(&s->idle);
+	}
+	s->ended = true;
+	pthread_cond_broadcast(&s->idle);
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+/* Starts the thread with every signal blocked: signals belong to others. Lock held. */
+static void start_thread(struct sink *s)
+{
+	pthread_attr_t attr;
+	sigset_t all;
+	sigset_t old;
+
+	if (s->started)
+		return;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	if (pthread_create(&s->thread, &attr, sink_thread, s) == 0) {
+		pthread_setname_np(s->thread, s->name);
+		s->started = true;
+	} else {
+		s->failed = true;
+	}
+	pthread_attr_destroy(&attr);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+int sink_create(struct sink **ret_sink, int fd, size_t capacity, const char *name, struct err *err)
+{
+	struct sink *s = calloc(1, sizeof(*s));
+	pthread_condattr_t attr;
+
+	if (!s)
+		return err_errno(err, -ENOMEM, "output buffer");
+	s->ring = mmap(NULL, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (s->ring == MAP_FAILED) {
+		free(s);
+		return err_errno(err, -ENOMEM, "output buffer");
+	}
+	s->fd = fd;
+	s->capacity = capacity;
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->more, NULL);
+	pthread_cond_init(&s->idle, &attr);
+	pthread_condattr_destroy(&attr);
+	*ret_sink = s;
+	return 0;
+}
+
+size_t sink_write(struct sink *s, const void *buf, size_t len)
+{
+	const uint8_t *p = buf;
+	size_t n;
+	size_t at;
+	size_t first;
+
+	pthread_mutex_lock(&s->lock);
+	start_thread(s);
+	n = s->failed ? 0 : min_size(len, s->capacity - (size_t)(s->head - s->tail));
+	at = (size_t)s->head & (s->capacity - 1);
+	first = min_size(n, s->capacity - at);
+	memcpy(s->ring + at, p, first);
+	memcpy(s->ring, p + first, n - first);
+	s->head += n;
+	s->dropped += len - n;
+	if (s->sleeping && n > 0) {
+		s->sleeping = false; /* one wake-up is enough for many writes */
+		pthread_cond_signal(&s->more);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
+uint64_t sink_dropped(struct sink *s)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&s->lock);
+	n = s->dropped;
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
+static struct timespec deadline_in(unsigned ms)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_sec += ms / 1000;
+	ts.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (ts.tv_nsec >= 1000000000) {
+		ts.tv_sec++;
+		ts.tv_nsec -= 1000000000;
+	}
+	return ts;
+}
+
+void sink_flush(struct sink *s, unsigned timeout_ms)
+{
+	struct timespec until = deadline_in(timeout_ms);
+
+	pthread_mutex_lock(&s->lock);
+	while (s->head != s->tail && !s->failed) {
+		if (pthread_cond_timedwait(&s->idle, &s->lock, &until) == ETIMEDOUT)
+			break;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Asks the thread to end; false when it is stuck in its descriptor. */
+static bool stop_thread(struct sink *s)
+{
+	bool ended;
+
+	pthread_mutex_lock(&s->lock);
+	s->stop = true;
+	pthread_cond_signal(&s->more);
+	ended = !s->started || s->ended || s->head == s->tail;
+	pthread_mutex_unlock(&s->lock);
+	if (ended && s->started)
+		pthread_join(s->thread, NULL);
+	return ended;
+}
+
+void sink_destroy(struct sink *s)
+{
+	if (!s || !stop_thread(s))
+		return;
+	pthread_cond_destroy(&s->idle);
+	pthread_cond_destroy(&s->more);
+	pthread_mutex_destroy(&s->lock);
+	munmap(s->ring, s->capacity);
+	free(s);
+}
