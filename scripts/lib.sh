@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# What hull's scripts share. Source it after `set -euo pipefail`; it sets $root
+# to the top of the tree and defines the functions below.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit "${die_status:-1}"
+}
+
+note() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+# packages_of GROUP...: the package names of these groups, one a line.
+packages_of() {
+	local group
+	for group; do
+		sed -n "s/^$group: *//p" "$root/scripts/packages"
+	done | tr -s ' ' '\n' | sort -u
+}
+
+# missing_packages NAME...: those that are not installed, one a line.
+missing_packages() {
+	dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null |
+		sed -n 's/^installed //p' | sort -u |
+		comm -23 <(printf '%s\n' "$@" | sort -u) -
+}
+
+# run_as_root COMMAND...: as root, or through sudo if it does not ask.
+run_as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+		sudo -n "$@"
+	else
+		return 1
+	fi
+}
+
+# apt COMMAND...: apt-get without questions, quiet unless it fails.
+apt() {
+	local log
+	log=$(mktemp)
+	if run_as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get -q -y "$@" >"$log" 2>&1; then
+		rm -f "$log"
+	else
+		tail -n 15 "$log" >&2
+		rm -f "$log"
+		return 1
+	fi
+}
+
+# need_packages GROUP...: see to it that the packages of these groups are
+# installed. Runs nothing when they are; package lists are only updated when
+# those at hand do not do.
+need_packages() {
+	local all missing
+	command -v dpkg-query >/dev/null || {
+		note "not a Debian system: see scripts/packages for what is needed"
+		return 0
+	}
+	mapfile -t all < <(packages_of "$@")
+	[ ${#all[@]} -gt 0 ] || die "scripts/packages has no group '$*'"
+	mapfile -t missing < <(missing_packages "${all[@]}")
+	[ ${#missing[@]} -gt 0 ] || return 0
+	run_as_root true 2>/dev/null ||
+		die "missing packages; as root: apt-get install --no-install-recommends ${missing[*]}"
+	note "installing ${#missing[@]} packages: ${missing[*]}"
+	apt install --no-install-recommends "${missing[@]}" 2>/dev/null && return
+	apt update || note "apt-get update failed; trying with the lists at hand"
+	apt install --no-install-recommends "${missing[@]}" ||
+		die "cannot install: ${missing[*]}"
+}
+
+# can_run_kvm: can /dev/kvm here run stock kernels? A KVM on a CPU that shows
+# neither VMX nor SVM (page-table-based ones inside other VMs) opens as well,
+# but runs only guests made for it.
+can_run_kvm() {
+	grep -qwE 'vmx|svm' /proc/cpuinfo && [ -r /dev/kvm ] && [ -w /dev/kvm ]
+}
