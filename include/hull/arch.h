@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The architecture seam: the handful of functions that a port provides. One
+ * folder vmm/<arch> implements them; meson chooses it, no #ifdef does.
+ */
+#ifndef HULL_ARCH_H
+#define HULL_ARCH_H
+
+#include <stdint.h>
+
+#include "hull/acpi.h"
+#include "hull/boot.h"
+#include "hull/device.h"
+#include "hull/err.h"
+#include "hull/mem.h"
+#include "hull/vcpu.h"
+#include "hull/vm.h"
+
+/* ---- layout: pure functions ---- */
+
+struct arch_range {
+	uint64_t base;
+	uint64_t size;
+};
+
+/* Splits `bytes` of RAM around the gap below 4 GiB. Returns the number of ranges (1 or 2). */
+unsigned arch_ram_ranges(uint64_t bytes, struct arch_range ranges[static 2]);
+
+/* Where firmware tables are put. */
+struct arch_range arch_tables_area(void);
+
+/* The memory map that the guest is told, for `bytes` of RAM. */
+void arch_mem_map(uint64_t bytes, struct mem_map *ret_map);
+
+/* The devices every machine has, and their places. */
+const struct device_place *arch_places(unsigned *ret_count);
+
+/* What the ACPI tables need to know, for `cpus`, `bytes` of RAM and `phys_bits` of guest address. */
+void arch_acpi_machine(unsigned cpus, uint64_t bytes, unsigned phys_bits, struct acpi_machine *ret_machine);
+
+/* ---- the CPU model ---- */
+
+struct arch_cpu_model; /* CPUID as the guest will see it, but for what differs per vCPU */
+
+/* Makes the model of a machine with `cpus` vCPUs in one package. */
+int arch_cpu_model_create(struct arch_cpu_model **ret_model, const struct vm *vm, unsigned cpus,
+			  struct err *err);
+void arch_cpu_model_destroy(struct arch_cpu_model *model);
+
+/* Bits of a guest physical address. */
+unsigned arch_cpu_phys_bits(const struct arch_cpu_model *model);
+
+/* ---- KVM objects ---- */
+
+/* What a VM needs before its interrupt controllers exist. */
+int arch_vm_init(struct vm *vm, struct err *err);
+
+/* CPUID and model-specific registers of a new vCPU. */
+int arch_vcpu_init(struct vcpu *vcpu, const struct vm *vm, const struct arch_cpu_model *model,
+		   struct err *err);
+
+/* Puts the boot processor at the kernel's entry. The others wait for INIT and SIPI. */
+int arch_vcpu_boot(struct vcpu *vcpu, const struct boot_entry *entry, struct err *err);
+
+/* Writes registers and the bytes at the instruction pointer as text, for a report. On the vCPU's thread. */
+void arch_vcpu_dump(const struct vcpu *vcpu, char *buf, size_t len);
+
+#endif

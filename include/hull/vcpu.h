@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A virtual CPU and its thread: runs the guest, hands port and memory accesses
+ * to the buses, and ends with exactly one vcpu_end when the guest cannot go on.
+ *
+ * Thread: create, start and join belong to the builder; vcpu_kick() is for any
+ * thread; everything else happens on the vCPU's own thread.
+ */
+#ifndef HULL_VCPU_H
+#define HULL_VCPU_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hull/bus.h"
+#include "hull/err.h"
+#include "hull/mem.h"
+#include "hull/vm.h"
+
+struct kvm_run;
+
+/* Why a vCPU cannot go on. */
+enum vcpu_end_kind {
+	VCPU_TRIPLE_FAULT,
+	VCPU_INTERNAL_ERROR, /* KVM could not emulate what the guest did */
+	VCPU_FAIL_ENTRY,     /* the CPU refused the guest's state */
+	VCPU_MEMORY_LOST,    /* guest RAM vanished under the guest */
+	VCPU_RUN_FAILED,     /* KVM_RUN itself failed */
+	VCPU_UNKNOWN_EXIT,
+	VCPU_RESET, /* KVM reported a system event */
+	VCPU_POWEROFF,
+	VCPU_PANIC,
+};
+
+struct vcpu_end {
+	enum vcpu_end_kind kind;
+	char text[320];      /* one line for a person */
+	char registers[768]; /* lines, for -v and for bug reports; may be "" */
+};
+
+/* Exits to user space, counted by kind. */
+enum vcpu_exit_count { EXIT_PIO, EXIT_MMIO, EXIT_SIGNAL, EXIT_OTHER, EXIT_COUNTS };
+
+struct vcpu;
+
+struct vcpu_env {
+	const struct bus *pio;
+	const struct bus *mmio;
+	const struct guest_mem *mem;
+	void (*ended)(void *arg, const struct vcpu *vcpu,
+		      const struct vcpu_end *end); /* on the vCPU's thread */
+	void *arg;
+	uint64_t *first_entry_ns; /* CLOCK_MONOTONIC before vCPU 0's first KVM_RUN; may be NULL */
+};
+
+struct vcpu {
+	unsigned index; /* also the APIC id */
+	int fd;
+	struct kvm_run *run;
+	int run_size;
+	struct vcpu_env env;
+	pthread_t thread;
+	bool started;
+	bool stop; /* atomic: leave the run loop */
+	uint64_t exits[EXIT_COUNTS];
+};
+
+/* Creates vCPU `index` of the VM; its registers are set by vmm/<arch>. */
+int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned index, const struct vcpu_env *env,
+		struct err *err);
+
+/* Starts the thread "hull-vcpuN". */
+int vcpu_start(struct vcpu *vcpu, struct err *err);
+
+/* Makes the vCPU leave the guest and its thread end soon. */
+void vcpu_kick(struct vcpu *vcpu);
+
+/* Waits for the thread; fine when not started. */
+void vcpu_join(struct vcpu *vcpu);
+
+/* Closes the vCPU; not started, zeroed and half-built objects are fine. */
+void vcpu_finish(struct vcpu *vcpu);
+
+/* Prepares the process for vcpu_kick(): the signal's handler. Once, before the first start. */
+void vcpu_prepare_signals(void);
+
+#endif

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The vCPU thread: KVM_RUN and what comes out of it; see vcpu.h.
+ *
+ * Kicking: the kicker sets `stop` and kvm_run.immediate_exit and sends
+ * KICK_SIGNAL, whose handler does nothing. Whether the vCPU is in the guest, in
+ * the kernel or before KVM_RUN, it comes back with EINTR and sees `stop`.
+ */
+#include "hull/vcpu.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/kvm.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hull/arch.h"
+#include "hull/util.h"
+
+enum { STACK_BYTES = 64 << 10 };
+
+static int kick_signal(void)
+{
+	return SIGRTMIN;
+}
+
+static void on_kick(int sig)
+{
+	(void)sig;
+}
+
+void vcpu_prepare_signals(void)
+{
+	struct sigaction sa = {.sa_handler = on_kick};
+
+	sigaction(kick_signal(), &sa, NULL);
+}
+
+int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned index, const struct vcpu_env *env, struct err *err)
+{
+	void *run;
+
+	*vcpu = (struct vcpu){.index = index, .fd = -1, .env = *env};
+	vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)index);
+	if (vcpu->fd < 0)
+		return err_errno(err, -errno, "KVM cannot create vCPU %u", index);
+	run = mmap(NULL, (size_t)vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	if (run == MAP_FAILED)
+		return err_errno(err, -errno, "kvm_run of vCPU %u", index);
+	vcpu->run = run;
+	vcpu->run_size = vm->run_size;
+	return 0;
+}
+
+void vcpu_finish(struct vcpu *vcpu)
+{
+	if (!vcpu || !vcpu->env.ended)
+		return;
+	if (vcpu->run)
+		munmap(vcpu->run, (size_t)vcpu->run_size);
+	vcpu->run = NULL;
+	fd_close(&vcpu->fd);
+}
+
+static bool stopping(struct vcpu *vcpu)
+{
+	return __atomic_load_n(&vcpu->stop, __ATOMIC_ACQUIRE);
+}
+
+static void end(struct vcpu *vcpu, struct vcpu_end *e, bool registers)
+{
+	e->registers[0] = '\0';
+	if (registers)
+		arch_vcpu_dump(vcpu, e->registers, sizeof(e->registers));
+	vcpu->env.ended(vcpu->env.arg, vcpu, e);
+}
+
+/* A string instruction comes as one exit with up to a page of items. */
+static void handle_pio(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	unsigned size = run->io.size;
+	uint64_t room = (uint64_t)vcpu->run_size;
+	uint8_t *data = (uint8_t *)run + run->io.data_offset;
+
+	if (size > 4 || !range_fits(run->io.data_offset, (uint64_t)size * run->io.count, room))
+		return;
+	for (uint32_t i = 0; i < run->io.count; i++, data += size) {
+		uint64_t val = 0;
+
+		if (run->io.direction == KVM_EXIT_IO_IN) {
+			val = bus_read(vcpu->env.pio, run->io.port, size);
+			memcpy(data, &val, size);
+		} else {
+			memcpy(&val, data, size);
+			bus_write(vcpu->env.pio, run->io.port, size, val);
+		}
+	}
+}
+
+/* Returns false when the address is RAM: the memory behind it has gone. */
+static bool handle_mmio(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	unsigned len = run->mmio.len;
+	uint64_t val = 0;
+
+	if (len == 0 || len > sizeof(run->mmio.data))
+		return true;
+	if (mem_ptr(vcpu->env.mem, run->mmio.phys_addr, 1))
+		return false;
+	if (run->mmio.is_write) {
+		memcpy(&val, run->mmio.data, len);
+		bus_write(vcpu->env.mmio, run->mmio.phys_addr, len, val);
+	} else {
+		val = bus_read(vcpu->env.mmio, run->mmio.phys_addr, len);
+		memcpy(run->mmio.data, &val, len);
+	}
+	return true;
+}
+
+static void end_memory_lost(struct vcpu *vcpu)
+{
+	struct vcpu_end e = {.kind = VCPU_MEMORY_LOST};
+
+	snprintf(e.text, sizeof(e.text), "guest memory lost at 0x%" PRIx64 " (vCPU %u)",
+		 (uint64_t)vcpu->run->mmio.phys_addr, vcpu->index);
+	end(vcpu, &e, true);
+}
+
+static void end_internal_error(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	struct vcpu_end e = {.kind = VCPU_INTERNAL_ERROR};
+	const char *what = "error";
+
+	switch (run->internal.suberror) {
+	case KVM_INTERNAL_ERROR_EMULATION:
+		what = "an instruction it cannot emulate";
+		break;
+	case KVM_INTERNAL_ERROR_SIMUL_EX:
+		what = "two exceptions at once";
+		break;
+	case KVM_INTERNAL_ERROR_DELIVERY_EV:
+		what = "a fault while delivering an event";
+		break;
+	case KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON:
+		what = "an exit it does not know";
+		break;
+	}
+	snprintf(e.text, sizeof(e.text), "KVM internal error %u on vCPU %u: %s", run->internal.suberror,
+		 vcpu->index, what);
+	end(vcpu, &e, true);
+}
+
+static void end_fail_entry(struct vcpu *vcpu)
+{
+	struct vcpu_end e = {.kind = VCPU_FAIL_ENTRY};
+
+	snprintf(e.text, sizeof(e.text),
+		 "the CPU refused to enter the guest on vCPU %u: hardware reason 0x%llx", vcpu->index,
+		 (unsigned long long)vcpu->run->fail_entry.hardware_entry_failure_reason);
+	end(vcpu, &e, true);
+}
+
+static void end_triple_fault(struct vcpu *vcpu)
+{
+	struct vcpu_end e = {.kind = VCPU_TRIPLE_FAULT};
+
+	snprintf(e.text, sizeof(e.text), "triple fault on vCPU %u", vcpu->index);
+	end(vcpu, &e, true);
+}
+
+static void end_unknown(struct vcpu *vcpu)
+{
+	struct vcpu_end e = {.kind = VCPU_UNKNOWN_EXIT};
+
+	snprintf(e.text, sizeof(e.text),
+		 "KVM left the guest on vCPU %u with exit reason %u, which is not known", vcpu->index,
+		 vcpu->run->exit_reason);
+	end(vcpu, &e, true);
+}
+
+static void end_system_event(struct vcpu *vcpu)
+{
+	struct vcpu_end e = {0};
+
+	switch (vcpu->run->system_event.type) {
+	case KVM_SYSTEM_EVENT_SHUTDOWN:
+		e.kind = VCPU_POWEROFF;
+		break;
+	case KVM_SYSTEM_EVENT_RESET:
+		e.kind = VCPU_RESET;
+		break;
+	case KVM_SYSTEM_EVENT_CRASH:
+		e.kind = VCPU_PANIC;
+		break;
+	default:
+		end_unknown(vcpu);
+		return;
+	}
+	snprintf(e.text, sizeof(e.text), "system event %u on vCPU %u", vcpu->run->system_event.type,
+		 vcpu->index);
+	end(vcpu, &e, false);
+}
+
+/* Handles one exit. Returns false when the vCPU cannot go on. */
+static bool handle_exit(struct vcpu *vcpu)
+{
+	switch (vcpu->run->exit_reason) {
+	case KVM_EXIT_IO:
+		vcpu->exits[EXIT_PIO]++;
+		handle_pio(vcpu);
+		return true;
+	case KVM_EXIT_MMIO:
+		vcpu->exits[EXIT_MMIO]++;
+		if (handle_mmio(vcpu))
+			return true;
+		end_memory_lost(vcpu);
+		return false;
+	case KVM_EXIT_INTR:
+		vcpu->exits[EXIT_SIGNAL]++;
+		return true;
+	case KVM_EXIT_SHUTDOWN:
+		end_triple_fault(vcpu);
+		return false;
+	case KVM_EXIT_INTERNAL_ERROR:
+		end_internal_error(vcpu);
+		return false;
+	case KVM_EXIT_FAIL_ENTRY:
+		end_fail_entry(vcpu);
+		return false;
+	case KVM_EXIT_SYSTEM_EVENT:
+		end_system_event(vcpu);
+		return false;
+	default:
+		vcpu->exits[EXIT_OTHER]++;
+		end_unknown(vcpu);
+		return false;
+	}
+}
+
+/* KVM_RUN returned an error. Returns false when the vCPU cannot go on. */
+static bool handle_run_error(struct vcpu *vcpu, int error)
+{
+	struct vcpu_end e = {.kind = VCPU_RUN_FAILED};
+
+	if (error == EINTR || error == EAGAIN) {
+		vcpu->exits[EXIT_SIGNAL]++;
+		return true;
+	}
+	snprintf(e.text, sizeof(e.text), "KVM cannot run vCPU %u: %s", vcpu->index, strerrordesc_np(error));
+	end(vcpu, &e, true);
+	return false;
+}
+
+static void note_first_entry(const struct vcpu *vcpu)
+{
+	struct timespec ts;
+
+	if (vcpu->index != 0 || !vcpu->env.first_entry_ns)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	*vcpu->env.first_entry_ns = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void *vcpu_thread(void *arg)
+{
+	struct vcpu *vcpu = arg;
+	bool go_on = true;
+	sigset_t kick;
+
+	sigemptyset(&kick);
+	sigaddset(&kick, kick_signal());
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+	note_first_entry(vcpu);
+	while (go_on && !stopping(vcpu)) {
+		if (ioctl(vcpu->fd, KVM_RUN, 0UL) < 0)
+			go_on = handle_run_error(vcpu, errno);
+		else
+			go_on = handle_exit(vcpu);
+	}
+	return NULL;
+}
+
+int vcpu_start(struct vcpu *vcpu, struct err *err)
+{
+	pthread_attr_t attr;
+	char name[16];
+	int r;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	r = pthread_create(&vcpu->thread, &attr, vcpu_thread, vcpu);
+	pthread_attr_destroy(&attr);
+	if (r != 0)
+		return err_errno(err, -r, "thread of vCPU %u", vcpu->index);
+	vcpu->started = true;
+	snprintf(name, sizeof(name), "hull-vcpu%u", vcpu->index & 0xffu);
+	pthread_setname_np(vcpu->thread, name);
+	return 0;
+}
+
+void vcpu_kick(struct vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->stop, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_RELEASE);
+	if (vcpu->started)
+		pthread_kill(vcpu->thread, kick_signal());
+}
+
+void vcpu_join(struct vcpu *vcpu)
+{
+	if (vcpu->started)
+		pthread_join(vcpu->thread, NULL);
+	vcpu->started = false;
+}
