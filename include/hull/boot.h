@@ -60,7 +60,8 @@ bool boot_cache_valid(int fd, const struct boot_cache_key *key);
 bool boot_decodable(const struct boot_file *kernel);
 
 /*
- * Decodes the compressed kernel in `kernel` into `out_fd` (empty, seekable):
+ * Decodes the compressed kernel in `kernel` into `out_fd` (empty, open for
+ * reading and writing, a file or memfd; its length and content are set):
  * header for `key`, then the ELF image at BOOT_CACHE_DATA. Output is bounded by
  * what the image says it needs and by `limit` bytes.
  * Errors: -EINVAL (damaged), -EFBIG (more output than the bound), -ENOTSUP
@@ -114,7 +115,7 @@ struct boot_entry {
 	uint16_t gdt_limit;
 	uint64_t kernel_gpa; /* where the kernel was put, and how much memory it uses */
 	uint64_t kernel_size;
-	const char *how; /* for -v: "vmlinux, 64-bit entry, kaslr" */
+	char how[80]; /* for -v: "bzImage unpacked, 64-bit entry, kaslr" */
 };
 
 /*
