@@ -20,7 +20,7 @@ enum { PAGE_BYTES = 4096 };
 static uint8_t *map_aligned(uint64_t gpa, uint64_t size)
 {
 	uint64_t span = size + MEM_ALIGN + 2 * PAGE_BYTES;
-	uint8_t *base = mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *base = mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint8_t *hva;
 
 	if (base == MAP_FAILED)

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* hull run: parse, open, decode, then supervisor and worker. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "dry_run.h"
+#include "hull/config.h"
+#include "hull/util.h"
+#include "hull/vm.h"
+#include "kernel_cache.h"
+#include "open.h"
+#include "summary.h"
+#include "supervisor.h"
+
+/* More than any kernel: bounds what a decoded one may take in the cache. */
+static const uint64_t max_decoded_bytes = GIB(1);
+
+static int fail(const struct err *err)
+{
+	fprintf(stderr, "hull: %s\n", err->msg);
+	return EXIT_HULL_FAILED;
+}
+
+static void warn_about_kvm(const struct vm_config *config, int log)
+{
+	static const char text[] =
+		"hull: warning: this CPU shows neither vmx nor svm: its KVM cannot run unmodified kernels ('hull "
+		"doctor')\n";
+
+	if (config->log_level >= LOG_WARN && !vm_cpu_has_virtualisation(NULL))
+		fd_write_full(log, text, sizeof(text) - 1);
+}
+
+static int start(const struct vm_config *config, struct resources *res, struct report *report)
+{
+	struct err err = {0};
+	int r = resources_open(res, config, &err);
+
+	if (r < 0)
+		return fail(&err);
+	report_phase(report, PHASE_OPEN);
+	warn_about_kvm(config, res->log);
+	r = kernel_cache_get(&res->kernel, min_u64(config->memory, max_decoded_bytes), &res->decoded,
+			     &report->from_cache, &err);
+	if (r < 0)
+		return summary_failed(config, res->log, err.msg);
+	report_phase(report, PHASE_DECODE);
+	return supervise(config, res, report);
+}
+
+static int run(int argc, char *const argv[], uint64_t start_ns)
+{
+	static const char help_words[][8] = {"--help", "-h"};
+	struct report *report = NULL;
+	struct resources res;
+	struct vm_config config;
+	struct err err = {0};
+	int status;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(help_words); i++) {
+		if (argc > 1 && strcmp(argv[1], help_words[i]) == 0)
+			return fputs(cmd_run.help, stdout) < 0;
+	}
+	if (config_parse(argc - 1, argv + 1, &config, &err) < 0)
+		return fail(&err);
+	if (config.dry_run)
+		return dry_run(&config);
+	if (report_create(&report, &err) < 0)
+		return fail(&err);
+	report->phase_ns[PHASE_START] = start_ns;
+	report_phase(report, PHASE_PARSE);
+	status = start(&config, &res, report);
+	resources_close(&res);
+	report_destroy(report);
+	return status;
+}
+
+const struct command cmd_run = {
+	.name = "run",
+	.usage = "run [OPTIONS]",
+	.summary = "start a VM",
+	.help = "Usage: hull run [OPTIONS]\n"
+		"\n"
+		"Starts a VM with its console on stdin and stdout.\n"
+		"\n"
+		"  -k, --kernel PATH     bzImage, vmlinux (ELF) or FIT image (.itb); default: $HULL_KERNEL,\n"
+		"                        ~/.local/share/hull/vmlinuz, /boot/vmlinuz-$(uname -r)\n"
+		"  -i, --initrd PATH     repeatable: cpio archives are concatenated in order\n"
+		"  -a, --append STRING   added to the kernel command line (repeatable)\n"
+		"  -c, --cpus N          1 to 64 vCPUs; default 1\n"
+		"  -m, --memory SIZE     512M, 2G; at least 32M; default 512M\n"
+		"      --console KIND    serial or none; default serial\n"
+		"      --timeout SEC     stop the VM after SEC seconds: exit 124\n"
+		"      --name NAME       default: hull-PID\n"
+		"      --log FILE        hull's own messages go there; default: stderr\n"
+		"  -v, --verbose         more messages: the kernel's, and a timeline of the start\n"
+		"  -q, --quiet           errors only\n"
+		"      --dry-run         print the resolved machine (JSON) and exit\n"
+		"\n"
+		"SIZE takes K, M, G, T (powers of 1024). On a terminal, Ctrl-a x quits, Ctrl-a h helps and\n"
+		"Ctrl-a Ctrl-a sends Ctrl-a.\n"
+		"\n"
+		"Exit status: 0 the guest powered off or rebooted; 123 it crashed; 124 --timeout expired;\n"
+		"125 hull could not start or failed; 128+N stopped by signal N (130 SIGINT, 143 SIGTERM).\n",
+	.run = run,
+};

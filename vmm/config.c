@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The options of `hull run`; see config.h. One row per option, one function per kind of value. */
+#include "hull/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hull/util.h"
+
+typedef int apply_fn(struct vm_config *config, const char *option, const char *value, struct err *err);
+
+struct option_row {
+	const char *name;    /* without the dashes */
+	char letter;         /* 0: no short form */
+	const char *expects; /* what its value is; NULL: it takes none */
+	apply_fn *apply;
+};
+
+int config_parse_size(const char *text, uint64_t *ret_bytes)
+{
+	static const char suffixes[] = "KMGT";
+	unsigned shift = 0;
+	uint64_t n = 0;
+
+	if (!isdigit((unsigned char)*text))
+		return -EINVAL;
+	for (; isdigit((unsigned char)*text); text++) {
+		if (__builtin_mul_overflow(n, 10u, &n) ||
+		    __builtin_add_overflow(n, (uint64_t)(*text - '0'), &n))
+			return -ERANGE;
+	}
+	if (*text) {
+		const char *s = strchr(suffixes, toupper((unsigned char)*text));
+
+		if (!s)
+			return -EINVAL;
+		shift = 10 * (unsigned)(s - suffixes + 1);
+		text++;
+	}
+	if (*text)
+		return -EINVAL;
+	if (n == 0)
+		return -EINVAL;
+	if (n > UINT64_MAX >> shift)
+		return -ERANGE;
+	*ret_bytes = n << shift;
+	return 0;
+}
+
+int config_parse_seconds(const char *text, uint64_t *ret_ns)
+{
+	const double ten_years = 10 * 366 * 86400.0;
+	char *end;
+	double s;
+
+	if (!isdigit((unsigned char)*text) && *text != '.')
+		return -EINVAL;
+	if (strspn(text, "0123456789.") != strlen(text))
+		return -EINVAL;
+	s = strtod(text, &end);
+	if (*end || !(s > 0) || s > ten_years)
+		return -EINVAL;
+	*ret_ns = (uint64_t)(s * 1e9);
+	return *ret_ns > 0 ? 0 : -EINVAL;
+}
+
+static int apply_kernel(struct vm_config *c, const char *option, const char *value, struct err *err)
+{
+	(void)option;
+	(void)err;
+	c->kernel = value;
+	return 0;
+}
+
+static int apply_initrd(struct vm_config *c, const char *option, const char *value, struct err *err)
+{
+	if (c->initrd_count == CONFIG_MAX_INITRDS)
+		return err_set(err, -EINVAL, "%s: at most %d initrds", option, CONFIG_MAX_INITRDS);
+	c->initrds[c->initrd_count++] = value;
+	return 0;
+}
+
+static int apply_append(struct vm_config *c, const char *option, const char *value, struct err *err)
+{
+	size_t used = strlen(c->append);
+	int n = snprintf(c->append + used, sizeof(c->append) - used, "%s%s", used ? " " : "", value);
+
+	if (n < 0 || used + (size_t)n >= sizeof(c->append))
+		return err_set(err, -EINVAL, "%s: the kernel command line is longer than %d bytes", option,
+			       CONFIG_MAX_APPEND - 1);
+	return 0;
+}
+
+static int apply_cpus(struct vm_config *c, const char *option, const char *value, struct err *err)
+{
+	char *end;
+	unsigned long n = strtoul(value, &end, 10);
+
+	if (!isdigit((unsigned char)*value) || *end || n < 1 || n > CONFIG_MAX_CPUS)
+		return err_set(err, -EINVAL, "%s %s: expected a number of vCPUs from 1 to %d", option, value,
+			       CONFIG_MAX_CPUS);
+	c->cpus = (unsigned)n;
+	return 0;
+}
+
+static int apply_memory(struct vm_config *c, const char *option, const char *value, struct err *err)
+{
+	uint64_t bytes;
+
+	if (config_parse_size(value, &bytes) < 0)
+		return err_set(err, -EINVAL, "%s %s: expected a size such as 512M or 2G", option, value);
+	if (bytes < CONFIG_MIN_MEMORY)
+		return err_set(err, -EINVAL, "%s %s: a guest needs at least 32M%s", option, value,
+			       isdigit((unsigned char)value[strlen(value) - 1])
+				       ? " (a number without K, M, G or T counts bytes)"
+				       : "");
+	if (bytes % 4096 != 0)
+		return err_set(err, -EINVAL, "%s %s: expected a multiple of 4K", option, value);
+	c->memory = bytes;
+	return 0;
+}
+
+static int apply_console(struct vm_config *c, const char *option, const char *value, struct err *err)
+{
+	if (strcmp(value, "serial") == 0)
+		c->console = CONSOLE_SERIAL;
+	else if (strcmp(value, "none") == 0)
+		c->console = CONSOLE_NONE;
+	else
+		return err_set(err, -EINVAL, "%s %s: expected serial or none", option, value);
+	return 0;
+}
+
+static int apply_timeout(struct vm_config *c, const char *option, const char *value, struct err *err)
+{
+	if (config_parse_seconds(value, &c->timeout_ns) < 0)
+		return err_set(err, -EINVAL, "%s %s: expected a number of seconds above 0", option, value);
+	return 0;
+}
+
+static bool name_is_valid(const char *name)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+
+	return isalnum((unsigned char)name[0]) && strspn(name, allowed) == strlen(name) &&
+	       strlen(name) < CONFIG_MAX_NAME;
+}
+
+static int apply_name(struct vm_config *c, const char *option, const char *value, struct err *err)
+{
+	if (!name_is_valid(value))
+		return err_set(
+			err, -EINVAL,
+			"%s %s: expected up to %d letters, digits, '.', '_' and '-', the first a letter "
+			"or digit",
+			option, value, CONFIG_MAX_NAME - 1);
+	snprintf(c->name, sizeof(c->name), "%s", value);
+	return 0;
+}
+
+static int apply_log(struct vm_config *c, const char *option, const char *value, struct err *err)
+{
+	(void)option;
+	(void)err;
+	c->log = value;
+	return 0;
+}
+
+static int apply_verbose(struct vm_config *c, const char *option, const char *value, struct err *err)
+{
+	(void)value;
+	if (c->log_level == LOG_ERROR)
+		return err_set(err, -EINVAL, "%s: not together with -q", option);
+	c->log_level = LOG_INFO;
+	return 0;
+}
+
+static int apply_quiet(struct vm_config *c, const char *option, const char *value, struct err *err)
+{
+	(void)value;
+	if (c->log_level == LOG_INFO)
+		return err_set(err, -EINVAL, "%s: not together with -v", option);
+	c->log_level = LOG_ERROR;
+	return 0;
+}
+
+static int apply_dry_run(struct vm_config *c, const char *option, const char *value, struct err *err)
+{
+	(void)option;
+	(void)value;
+	(void)err;
+	c->dry_run = true;
+	return 0;
+}
+
+static const struct option_row rows[] = {
+	{"kernel", 'k', "a bzImage, vmlinux or FIT image", apply_kernel},
+	{"initrd", 'i', "a cpio archive", apply_initrd},
+	{"append", 'a', "words for the kernel command line", apply_append},
+	{"cpus", 'c', "a number of vCPUs", apply_cpus},
+	{"memory", 'm', "a size such as 512M", apply_memory},
+	{"console", 0, "serial or none", apply_console},
+	{"timeout", 0, "a number of seconds", apply_timeout},
+	{"name", 0, "a name", apply_name},
+	{"log", 0, "a file", apply_log},
+	{"verbose", 'v', NULL, apply_verbose},
+	{"quiet", 'q', NULL, apply_quiet},
+	{"dry-run", 0, NULL, apply_dry_run},
+};
+
+static const struct option_row *find_name(const char *name, size_t len)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (strlen(rows[i].name) == len && strncmp(rows[i].name, name, len) == 0)
+			return &rows[i];
+	}
+	return NULL;
+}
+
+static const struct option_row *find_letter(char letter)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (rows[i].letter == letter)
+			return &rows[i];
+	}
+	return NULL;
+}
+
+/* The words of the command line and how far they are read. */
+struct words {
+	int count;
+	char *const *at;
+	int next;
+};
+
+/* The value of an option: what follows it in the same word, or the next word. */
+static int take_value(struct words *w, const struct option_row *row, const char *option, const char *inside,
+		      const char **ret_value, struct err *err)
+{
+	if (inside)
+		*ret_value = inside;
+	else if (w->next < w->count)
+		*ret_value = w->at[w->next++];
+	else
+		return err_set(err, -EINVAL, "%s: expected %s", option, row->expects);
+	if (**ret_value == '\0')
+		return err_set(err, -EINVAL, "%s: expected %s, not an empty word", option, row->expects);
+	return 0;
+}
+
+static int parse_long(struct words *w, const char *word, struct vm_config *c, struct err *err)
+{
+	size_t len = strcspn(word + 2, "=");
+	const struct option_row *row = find_name(word + 2, len);
+	const char *inside = word[2 + len] == '=' ? word + 3 + len : NULL;
+	const char *value = NULL;
+	char option[32];
+	int r;
+
+	if (!row)
+		return err_set(err, -EINVAL, "unknown option %.*s; 'hull help run' lists them",
+			       (int)(len + 2), word);
+	snprintf(option, sizeof(option), "--%s", row->name);
+	if (!row->expects && inside)
+		return err_set(err, -EINVAL, "%s takes no value", option);
+	if (row->expects) {
+		r = take_value(w, row, option, inside, &value, err);
+		if (r < 0)
+			return r;
+	}
+	return row->apply(c, option, value, err);
+}
+
+/* One word of short options: "-v", "-c4", "-vc4". */
+static int parse_short(struct words *w, const char *word, struct vm_config *c, struct err *err)
+{
+	for (const char *p = word + 1; *p; p++) {
+		const struct option_row *row = find_letter(*p);
+		char option[3] = {'-', *p, '\0'};
+		const char *value;
+		int r;
+
+		if (!row)
+			return err_set(err, -EINVAL, "unknown option %s; 'hull help run' lists them", option);
+		if (!row->expects) {
+			r = row->apply(c, option, NULL, err);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		r = take_value(w, row, option, p[1] ? p + 1 : NULL, &value, err);
+		return r < 0 ? r : row->apply(c, option, value, err);
+	}
+	return 0;
+}
+
+static void set_defaults(struct vm_config *c)
+{
+	*c = (struct vm_config){
+		.cpus = 1,
+		.memory = CONFIG_DEFAULT_MEMORY,
+		.console = CONSOLE_SERIAL,
+		.log_level = LOG_WARN,
+	};
+	snprintf(c->name, sizeof(c->name), "hull-%ld", (long)getpid());
+}
+
+int config_parse(int argc, char *const argv[], struct vm_config *ret_config, struct err *err)
+{
+	struct words w = {.count = argc, .at = argv};
+	int r = 0;
+
+	set_defaults(ret_config);
+	while (w.next < w.count && r == 0) {
+		const char *word = w.at[w.next++];
+
+		if (strcmp(word, "--") == 0)
+			return err_set(err, -EINVAL, "--: this hull cannot run a COMMAND in the guest");
+		if (strncmp(word, "--", 2) == 0)
+			r = parse_long(&w, word, ret_config, err);
+		else if (word[0] == '-' && word[1])
+			r = parse_short(&w, word, ret_config, err);
+		else
+			return err_set(err, -EINVAL, "unexpected word '%s': options begin with '-'", word);
+	}
+	return r;
+}

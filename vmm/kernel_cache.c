@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The cache of decoded kernels; see kernel_cache.h. */
+#include "kernel_cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hull/util.h"
+#include "sandbox/confine.h"
+
+enum { PATH_BYTES = 4096 };
+
+/* Opens, and makes, the directory of the cache; -errno when there is none to be had. */
+static int open_dir(void)
+{
+	const char *cache = getenv("XDG_CACHE_HOME");
+	const char *home = getenv("HOME");
+	char path[PATH_BYTES];
+
+	if (cache && cache[0] == '/') {
+		mkdir(cache, 0700);
+		snprintf(path, sizeof(path), "%s/hull", cache);
+	} else if (home && home[0] == '/') {
+		snprintf(path, sizeof(path), "%s/.cache", home);
+		mkdir(path, 0700);
+		snprintf(path, sizeof(path), "%s/.cache/hull", home);
+	} else {
+		return -ENOENT;
+	}
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int open_entry(int dir, const char *name, const struct boot_cache_key *key)
+{
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd >= 0 && !boot_cache_valid(fd, key))
+		fd_close(&fd);
+	return fd;
+}
+
+/* An unnamed file in the cache; without a cache, a file in memory. */
+static int open_new(int dir, bool *ret_in_cache)
+{
+	int fd = dir >= 0 ? openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
+
+	*ret_in_cache = fd >= 0;
+	return fd >= 0 ? fd : memfd_create("hull-kernel", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+}
+
+/* Gives the unnamed, complete file its name, replacing an entry that was not valid. */
+static void publish(int dir, int fd, const char *name)
+{
+	char self[64];
+	char temporary[BOOT_CACHE_NAME_MAX + 32];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	snprintf(temporary, sizeof(temporary), "%s.%ld", name, (long)getpid());
+	if (fdatasync(fd) < 0 || linkat(AT_FDCWD, self, dir, temporary, AT_SYMLINK_FOLLOW) < 0)
+		return; /* a full or read-only disk: the next start decodes again */
+	if (renameat(dir, temporary, dir, name) < 0)
+		unlinkat(dir, temporary, 0);
+}
+
+/* What the decoding process leaves behind; shared with it. */
+struct result {
+	int code; /* of boot_decode(), or 1 while it runs */
+	struct err err;
+};
+
+static void decoder(const struct boot_file *kernel, const struct boot_cache_key *key, int out_fd,
+		    uint64_t limit, int parent, struct result *result)
+{
+	int keep[] = {kernel->fd, out_fd};
+	struct err err = {0};
+	int r = confine(keep, ARRAY_SIZE(keep), parent, &err);
+
+	if (r == 0)
+		r = boot_decode(kernel, key, out_fd, limit, &err);
+	result->err = err;
+	result->code = r;
+	_exit(0);
+}
+
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	return status;
+}
+
+/* Runs boot_decode() in a process of its own. */
+static int decode(const struct boot_file *kernel, const struct boot_cache_key *key, int out_fd,
+		  uint64_t limit, struct err *err)
+{
+	struct result *shared =
+		mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct result result;
+	int parent = (int)getpid();
+	pid_t pid;
+	int status;
+
+	if (shared == MAP_FAILED)
+		return err_errno(err, -errno, "memory for decoding the kernel");
+	shared->code = 1;
+	pid = fork();
+	if (pid == 0)
+		decoder(kernel, key, out_fd, limit, parent, shared);
+	status = pid < 0 ? -errno : wait_for(pid);
+	memcpy(&result, shared, sizeof(result));
+	munmap(shared, sizeof(*shared));
+	if (status < 0)
+		return err_errno(err, status, "cannot start the decoder of the kernel");
+	if (!WIFEXITED(status) || result.code > 0)
+		return err_set(err, -EINVAL, "%s: the decoder crashed on this kernel", kernel->path);
+	if (result.code < 0) {
+		result.err.msg[sizeof(result.err.msg) - 1] = '\0';
+		return err_set(err, result.code, "%s", result.err.msg);
+	}
+	return 0;
+}
+
+static int decode_new(const struct boot_file *kernel, const struct boot_cache_key *key, int dir,
+		      const char *name, uint64_t limit, int *ret_fd, struct err *err)
+{
+	bool in_cache;
+	int fd = open_new(dir, &in_cache);
+	int r;
+
+	if (fd < 0)
+		return err_errno(err, -errno, "no file for the decoded kernel");
+	r = decode(kernel, key, fd, limit, err);
+	if (r == -ENOTSUP) { /* sound, but only its own entry can unpack it */
+		close(fd);
+		return 0;
+	}
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	if (in_cache)
+		publish(dir, fd, name);
+	*ret_fd = fd;
+	return 0;
+}
+
+/* The worker gets a descriptor that cannot write. */
+static int reopen_read_only(int *fd, struct err *err)
+{
+	char self[64];
+	int ro;
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", *fd);
+	ro = open(self, O_RDONLY | O_CLOEXEC);
+	if (ro < 0)
+		return err_errno(err, -errno, "decoded kernel");
+	close(*fd);
+	*fd = ro;
+	return 0;
+}
+
+int kernel_cache_get(const struct boot_file *kernel, uint64_t limit, int *ret_fd, bool *ret_from_cache,
+		     struct err *err)
+{
+	struct boot_cache_key key;
+	char name[BOOT_CACHE_NAME_MAX];
+	int dir;
+	int fd = -1;
+	int r;
+
+	*ret_fd = -1;
+	*ret_from_cache = false;
+	if (!boot_decodable(kernel))
+		return 0;
+	r = boot_cache_key(kernel->fd, &key);
+	if (r < 0)
+		return err_errno(err, r, "%s", kernel->path);
+	boot_cache_name(&key, name);
+	dir = open_dir();
+	if (dir >= 0)
+		fd = open_entry(dir, name, &key);
+	*ret_from_cache = fd >= 0;
+	if (fd < 0)
+		r = decode_new(kernel, &key, dir, name, limit, &fd, err);
+	if (dir >= 0)
+		close(dir);
+	if (r == 0 && fd >= 0 && !*ret_from_cache)
+		r = reopen_read_only(&fd, err);
+	if (r == 0)
+		*ret_fd = fd;
+	else if (fd >= 0)
+		close(fd);
+	return r;
+}

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Building, running and ending the machine; see machine.h. */
+#include "machine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "hull/util.h"
+#include "resolve.h"
+
+/* A reset this soon after a panic on the console is the panic's. */
+static const uint64_t panic_window_ns = UINT64_C(15) * 1000000000;
+
+/* ---- how the machine ends ---- */
+
+void machine_end(struct machine *m, enum outcome outcome, const char *text)
+{
+	if (__atomic_exchange_n(&m->ended, 1, __ATOMIC_ACQ_REL))
+		return;
+	snprintf(m->report->text, sizeof(m->report->text), "%s", text);
+	report_phase(m->report, PHASE_END);
+	m->report->outcome = outcome;
+	loop_stop(&m->loop);
+}
+
+/* A guest that panics resets itself (panic=-1): what came before tells the two apart. Lock held. */
+static void guest_reset(struct machine *m)
+{
+	if (m->panic_seen_ns && loop_now(&m->loop) - m->panic_seen_ns < panic_window_ns)
+		machine_end(m, OUTCOME_PANIC, "kernel panic");
+	else
+		machine_end(m, OUTCOME_RESET, "");
+}
+
+/* Called by devices, with the loop's lock held. */
+static void on_machine_event(void *arg, enum machine_event event)
+{
+	struct machine *m = arg;
+
+	switch (event) {
+	case MACHINE_RESET:
+		guest_reset(m);
+		break;
+	case MACHINE_POWEROFF:
+		machine_end(m, OUTCOME_POWEROFF, "");
+		break;
+	case MACHINE_PANIC:
+		machine_end(m, OUTCOME_PANIC, "kernel panic");
+		break;
+	}
+}
+
+static enum outcome outcome_of(enum vcpu_end_kind kind)
+{
+	switch (kind) {
+	case VCPU_TRIPLE_FAULT:
+		return OUTCOME_TRIPLE_FAULT;
+	case VCPU_INTERNAL_ERROR:
+		return OUTCOME_INTERNAL_ERROR;
+	case VCPU_FAIL_ENTRY:
+		return OUTCOME_FAIL_ENTRY;
+	case VCPU_MEMORY_LOST:
+		return OUTCOME_MEMORY_LOST;
+	case VCPU_RESET:
+		return OUTCOME_RESET;
+	case VCPU_POWEROFF:
+		return OUTCOME_POWEROFF;
+	case VCPU_PANIC:
+		return OUTCOME_PANIC;
+	case VCPU_RUN_FAILED:
+	case VCPU_UNKNOWN_EXIT:
+		break;
+	}
+	return OUTCOME_FAILED;
+}
+
+/* Called on a vCPU's thread, without the loop's lock. */
+static void on_vcpu_end(void *arg, const struct vcpu *vcpu, const struct vcpu_end *end)
+{
+	struct machine *m = arg;
+
+	(void)vcpu;
+	loop_lock(&m->loop);
+	if (!__atomic_load_n(&m->ended, __ATOMIC_ACQUIRE))
+		memcpy(m->report->registers, end->registers, sizeof(m->report->registers));
+	machine_end(m, outcome_of(end->kind), end->text);
+	loop_unlock(&m->loop);
+}
+
+/* ---- the console ---- */
+
+static void on_quit(void *arg)
+{
+	machine_end(arg, OUTCOME_QUIT, "");
+}
+
+static void on_panic_line(void *arg)
+{
+	struct machine *m = arg;
+
+	m->panic_seen_ns = loop_now(&m->loop);
+}
+
+static void on_first_output(void *arg)
+{
+	struct machine *m = arg;
+
+	report_phase(m->report, PHASE_CONSOLE);
+}
+
+static int build_console(struct machine *m, struct err *err)
+{
+	const struct stream_stdio_config config = {
+		.in_fd = m->res->console_in,
+		.out_fd = m->res->console_out,
+		.escape = m->res->console_is_terminal,
+		.quit = on_quit,
+		.panic = on_panic_line,
+		.first_output = on_first_output,
+		.arg = m,
+	};
+
+	if (m->config->console == CONSOLE_NONE)
+		return 0;
+	return stream_stdio_create(&m->console, &m->loop, &config, err);
+}
+
+/* ---- memory and kernel ---- */
+
+static int build_memory(struct machine *m, struct err *err)
+{
+	struct arch_range ranges[2];
+	unsigned n = arch_ram_ranges(m->config->memory, ranges);
+	int r;
+
+	for (unsigned i = 0; i < n; i++) {
+		r = mem_add_ram(&m->mem, ranges[i].base, ranges[i].size, err);
+		if (r < 0)
+			return r;
+	}
+	mem_freeze(&m->mem);
+	return vm_set_memory(&m->vm, &m->mem, err);
+}
+
+static int build_tables(struct machine *m, uint64_t *ret_rsdp, struct err *err)
+{
+	struct arch_range area = arch_tables_area();
+	struct acpi_machine acpi;
+
+	arch_acpi_machine(m->config->cpus, m->config->memory, arch_cpu_phys_bits(m->model), &acpi);
+	acpi.places = m->places;
+	acpi.place_count = m->place_count;
+	return acpi_build(&acpi, &m->mem, area.base, area.size, ret_rsdp, err);
+}
+
+static uint64_t random_u64(void)
+{
+	uint64_t v = 0;
+
+	/* Cannot fail for so few bytes once the host has booted; 0 is a legal, poor number. */
+	(void)!getrandom(&v, sizeof(v), 0);
+	return v;
+}
+
+static int load_kernel(struct machine *m, struct err *err)
+{
+	char base[CMDLINE_BASE_BYTES];
+	struct boot_request req = {
+		.kernel = m->res->kernel,
+		.decoded_fd = m->res->decoded,
+		.initrds = m->res->initrds,
+		.initrd_count = m->res->initrd_count,
+		.cmdline_base = base,
+		.cmdline_user = m->config->append,
+		.quiet = m->config->log_level < LOG_INFO,
+		.random = random_u64,
+	};
+	struct mem_map map;
+	int r = build_tables(m, &req.rsdp, err);
+
+	if (r < 0)
+		return r;
+	resolve_cmdline(m->config, base);
+	arch_mem_map(m->config->memory, &map);
+	req.map = &map;
+	r = boot_load(&req, &m->mem, &m->entry, err);
+	if (r == 0)
+		snprintf(m->report->how, sizeof(m->report->how), "%s", m->entry.how);
+	return r;
+}
+
+/* ---- vCPUs ---- */
+
+static int build_vcpus(struct machine *m, struct err *err)
+{
+	const struct vcpu_env env = {
+		.pio = &m->pio,
+		.mmio = &m->mmio,
+		.mem = &m->mem,
+		.ended = on_vcpu_end,
+		.arg = m,
+		.first_entry_ns = &m->report->phase_ns[PHASE_ENTRY],
+	};
+	int r;
+
+	if (m->config->cpus > m->vm.max_cpus)
+		return err_set(err, -EINVAL, "-c %u: this KVM takes at most %u vCPUs", m->config->cpus,
+			       m->vm.max_cpus);
+	m->vcpus = calloc(m->config->cpus, sizeof(*m->vcpus));
+	if (!m->vcpus)
+		return err_errno(err, -ENOMEM, "vCPUs");
+	for (unsigned i = 0; i < m->config->cpus; i++) {
+		m->vcpu_count = i + 1;
+		r = vcpu_create(&m->vcpus[i], &m->vm, i, &env, err);
+		if (r == 0)
+			r = arch_vcpu_init(&m->vcpus[i], &m->vm, m->model, err);
+		if (r < 0)
+			return r;
+	}
+	return arch_vcpu_boot(&m->vcpus[0], &m->entry, err);
+}
+
+/* ---- devices ---- */
+
+static int choose_places(struct machine *m, struct err *err)
+{
+	unsigned n;
+	const struct device_place *all = arch_places(&n);
+
+	m->places = calloc(n, sizeof(*m->places));
+	m->devices = calloc(n, sizeof(*m->devices));
+	if (!m->places || !m->devices)
+		return err_errno(err, -ENOMEM, "devices");
+	for (unsigned i = 0; i < n; i++) {
+		if (resolve_has_device(m->config, &all[i]))
+			m->places[m->place_count++] = all[i];
+	}
+	return 0;
+}
+
+static int64_t wall_clock(void)
+{
+	return (int64_t)time(NULL);
+}
+
+static int add_ranges(struct machine *m, const struct machine_device *d, struct err *err)
+{
+	for (unsigned i = 0; i < DEVICE_MAX_RANGES && d->place->ranges[i].len; i++) {
+		struct bus_range range = {
+			.base = d->place->ranges[i].base,
+			.len = d->place->ranges[i].len,
+			.ops = d->type->ops[i],
+			.dev = d->instance,
+			.loop = &m->loop,
+		};
+		struct bus *bus = d->place->ranges[i].space == SPACE_PIO ? &m->pio : &m->mmio;
+		int r = bus_add(bus, &range, err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int build_device(struct machine *m, struct machine_device *d, const struct device_place *place,
+			struct err *err)
+{
+	struct device_env env = {
+		.loop = &m->loop,
+		.log = m->log,
+		.events = {.fn = on_machine_event, .arg = m},
+		.wall_clock = wall_clock,
+	};
+	int r = 0;
+
+	*d = (struct machine_device){.type = device_find(place->type), .place = place, .irq.fd = -1};
+	if (!d->type)
+		return err_set(err, -EINVAL, "no device of type %s", place->type);
+	if (place->gsi >= 0) {
+		r = irq_line_init(&d->irq, err);
+		if (r == 0)
+			r = vm_irqfd(&m->vm, &d->irq, (unsigned)place->gsi, err);
+		env.irq = &d->irq;
+	}
+	if (strcmp(place->type, "serial") == 0)
+		env.stream = stream_stdio_stream(m->console);
+	d->instance = calloc(1, d->type->size);
+	if (r == 0 && !d->instance)
+		r = err_errno(err, -ENOMEM, "device %s", place->type);
+	if (r == 0)
+		r = d->type->init(d->instance, &env, err);
+	if (r == 0)
+		r = add_ranges(m, d, err);
+	return r;
+}
+
+static int build_devices(struct machine *m, struct err *err)
+{
+	int r = 0;
+
+	loop_lock(&m->loop);
+	while (r == 0 && m->device_count < m->place_count) {
+		unsigned i = m->device_count++;
+
+		r = build_device(m, &m->devices[i], &m->places[i], err);
+	}
+	loop_unlock(&m->loop);
+	return r;
+}
+
+static void finish_devices(struct machine *m)
+{
+	while (m->device_count > 0) {
+		struct machine_device *d = &m->devices[--m->device_count];
+
+		if (d->instance && d->type->finish)
+			d->type->finish(d->instance);
+		free(d->instance);
+		irq_line_finish(&d->irq);
+	}
+}
+
+/* ---- the build order ---- */
+
+int machine_build(struct machine *m, const struct vm_config *config, const struct resources *res,
+		  struct report *report, const struct log *log, struct err *err)
+{
+	int r;
+
+	*m = (struct machine){.config = config, .res = res, .report = report, .log = log};
+	bus_init(&m->pio, "port");
+	bus_init(&m->mmio, "memory");
+	r = loop_init(&m->loop, err);
+	if (r == 0)
+		r = choose_places(m, err);
+	/* Memory slots before interrupt controllers, vCPUs before irqfds: see vm.h. */
+	if (r == 0)
+		r = vm_create(&m->vm, res->kvm, err);
+	if (r == 0)
+		r = build_memory(m, err);
+	report_phase(report, PHASE_MEMORY);
+	if (r == 0)
+		r = arch_cpu_model_create(&m->model, &m->vm, config->cpus, err);
+	if (r == 0)
+		r = load_kernel(m, err);
+	report_phase(report, PHASE_KERNEL);
+	if (r == 0)
+		r = arch_vm_init(&m->vm, err);
+	if (r == 0)
+		r = vm_create_irqchip(&m->vm, err);
+	if (r == 0)
+		r = build_vcpus(m, err);
+	if (r == 0)
+		r = build_console(m, err);
+	if (r == 0)
+		r = build_devices(m, err);
+	report_phase(report, PHASE_VCPUS);
+	return r;
+}
+
+static void stop_vcpus(struct machine *m)
+{
+	for (unsigned i = 0; i < m->vcpu_count; i++) {
+		if (m->vcpus[i].run)
+			vcpu_kick(&m->vcpus[i]);
+	}
+	for (unsigned i = 0; i < m->vcpu_count; i++) {
+		vcpu_join(&m->vcpus[i]);
+		for (unsigned k = 0; k < EXIT_COUNTS; k++)
+			m->report->exits[k] += m->vcpus[i].exits[k];
+	}
+}
+
+/* What the supervisor may want to show of the console. */
+static void report_console(struct machine *m)
+{
+	enum { FLUSH_MS = 1000 };
+
+	if (!m->console)
+		return;
+	stream_stdio_flush(m->console, FLUSH_MS);
+	m->report->tail_len = (uint32_t)stream_stdio_tail(m->console, m->report->tail, REPORT_TAIL_BYTES);
+	m->report->dropped = stream_stdio_dropped(m->console);
+}
+
+int machine_run(struct machine *m, struct err *err)
+{
+	int r = 0;
+
+	vcpu_prepare_signals();
+	for (unsigned i = 0; i < m->vcpu_count && r == 0; i++)
+		r = vcpu_start(&m->vcpus[i], err);
+	if (r == 0) {
+		r = loop_run(&m->loop);
+		if (r < 0)
+			err_errno(err, r, "event loop");
+	}
+	stop_vcpus(m);
+	report_console(m);
+	return r;
+}
+
+void machine_finish(struct machine *m)
+{
+	finish_devices(m);
+	stream_stdio_destroy(m->console);
+	for (unsigned i = 0; i < m->vcpu_count; i++)
+		vcpu_finish(&m->vcpus[i]);
+	free(m->vcpus);
+	arch_cpu_model_destroy(m->model);
+	vm_finish(&m->vm);
+	mem_finish(&m->mem);
+	bus_finish(&m->mmio);
+	bus_finish(&m->pio);
+	free(m->devices);
+	free(m->places);
+	loop_finish(&m->loop);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The machine: the top object, seen by vmm/ only. machine_build() is the one
+ * build order, top to bottom; machine_finish() unwinds it in reverse.
+ *
+ * Thread: the worker's main thread, which also runs the loop. What vCPU
+ * threads touch is said at the field.
+ */
+#ifndef HULL_VMM_MACHINE_H
+#define HULL_VMM_MACHINE_H
+
+#include <stdbool.h>
+
+#include "hull/arch.h"
+#include "hull/bus.h"
+#include "hull/config.h"
+#include "hull/device.h"
+#include "hull/err.h"
+#include "hull/irq.h"
+#include "hull/log.h"
+#include "hull/loop.h"
+#include "hull/mem.h"
+#include "hull/stream_stdio.h"
+#include "hull/vcpu.h"
+#include "hull/vm.h"
+#include "open.h"
+#include "report.h"
+
+struct machine_device {
+	const struct device_type *type;
+	const struct device_place *place;
+	struct irq_line irq;
+	void *instance;
+};
+
+struct machine {
+	const struct vm_config *config;
+	const struct resources *res;
+	struct report *report;
+	const struct log *log;
+
+	struct loop loop;
+	struct guest_mem mem;
+	struct bus pio;
+	struct bus mmio;
+	struct vm vm;
+	struct arch_cpu_model *model;
+	struct boot_entry entry;
+	struct vcpu *vcpus;
+	unsigned vcpu_count;
+	struct device_place *places; /* those of the architecture that this machine has */
+	unsigned place_count;
+	struct machine_device *devices;
+	unsigned device_count;
+	struct stream_stdio *console;
+
+	uint64_t panic_seen_ns; /* loop's lock: when the console showed a kernel panic; 0: never */
+	int ended;              /* atomic: an outcome has been chosen */
+};
+
+/* Builds everything up to, not including, the first KVM_RUN. */
+int machine_build(struct machine *machine, const struct vm_config *config, const struct resources *res,
+		  struct report *report, const struct log *log, struct err *err);
+
+/* Starts the vCPUs and runs until an outcome is in the report. */
+int machine_run(struct machine *machine, struct err *err);
+
+/* Ends the machine with an outcome; the first call counts. Any thread. */
+void machine_end(struct machine *machine, enum outcome outcome, const char *text);
+
+/* Releases everything; half-built machines are fine. */
+void machine_finish(struct machine *machine);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* hull: the commands and where they begin. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "supervisor.h"
+
+const struct command *const command_table[] = {
+	&cmd_run, &cmd_doctor, &cmd_version, &cmd_help, NULL,
+};
+
+const struct command *command_find(const char *name)
+{
+	for (unsigned i = 0; command_table[i]; i++) {
+		if (strcmp(command_table[i]->name, name) == 0)
+			return command_table[i];
+	}
+	return NULL;
+}
+
+/* A file that hull opens must not become descriptor 0, 1 or 2 because the caller closed them. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+static const char *alias(const char *word)
+{
+	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+		return "help";
+	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
+		return "version";
+	return word;
+}
+
+int main(int argc, char *argv[])
+{
+	uint64_t start_ns = report_now();
+	const struct command *command;
+
+	fill_standard_descriptors();
+	if (argc < 2) {
+		fprintf(stderr, "hull: expected a command; 'hull help' lists them\n");
+		return EXIT_HULL_FAILED;
+	}
+	command = command_find(alias(argv[1]));
+	if (!command) {
+		fprintf(stderr, "hull: unknown command '%s'; 'hull help' lists them\n", argv[1]);
+		return EXIT_HULL_FAILED;
+	}
+	return command->run(argc - 1, argv + 1, start_ns);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Configuration to open descriptors; see open.h. */
+#include "open.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "hull/util.h"
+
+static bool exists(const char *path)
+{
+	return access(path, F_OK) == 0;
+}
+
+/* -k, $HULL_KERNEL, ~/.local/share/hull/vmlinuz, /boot/vmlinuz-$(uname -r): the first that there is. */
+static int find_kernel(const struct vm_config *config, char *path, size_t len, struct err *err)
+{
+	const char *env = getenv("HULL_KERNEL");
+	const char *home = getenv("HOME");
+	struct utsname u;
+
+	if (config->kernel || (env && *env)) {
+		snprintf(path, len, "%s", config->kernel ? config->kernel : env);
+		return 0;
+	}
+	if (home && *home) {
+		snprintf(path, len, "%s/.local/share/hull/vmlinuz", home);
+		if (exists(path))
+			return 0;
+	}
+	if (uname(&u) == 0) {
+		snprintf(path, len, "/boot/vmlinuz-%s", u.release);
+		if (exists(path))
+			return 0;
+	}
+	return err_set(err, -ENOENT,
+		       "no kernel: give one with -k, or put one at ~/.local/share/hull/vmlinuz (on Debian: "
+		       "'apt-get download' a linux-image package and 'dpkg -x' it)");
+}
+
+static int open_regular(const char *path, struct boot_file *ret_file, struct err *err)
+{
+	/* O_NONBLOCK: a FIFO must not hold us up before we see that it is one. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0)
+		return err_errno(err, -errno, "%s", path);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return err_set(err, -EINVAL, "%s: not a regular file", path);
+	}
+	*ret_file = (struct boot_file){.fd = fd, .path = path};
+	return 0;
+}
+
+static int open_kvm(struct err *err)
+{
+	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0)
+		return fd;
+	switch (errno) {
+	case ENOENT:
+	case ENODEV:
+	case ENXIO:
+		return err_set(err, -ENOENT, "/dev/kvm is not there; 'hull doctor' says what to do");
+	case EACCES:
+	case EPERM:
+		return err_set(err, -EACCES, "/dev/kvm: no permission; 'hull doctor' says what to do");
+	default:
+		return err_errno(err, -errno, "/dev/kvm");
+	}
+}
+
+static int open_log(const struct vm_config *config, struct err *err)
+{
+	int fd = config->log ? open(config->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666)
+			     : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+
+	return fd >= 0 ? fd : err_errno(err, -errno, "%s", config->log ? config->log : "stderr");
+}
+
+static void open_console(struct resources *res, const struct vm_config *config)
+{
+	if (config->console == CONSOLE_NONE)
+		return;
+	res->console_in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	res->console_is_terminal = isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp();
+	res->console_out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+}
+
+int resources_open_files(struct resources *ret_res, const struct vm_config *config, struct err *err)
+{
+	struct resources *res = ret_res;
+	int r;
+
+	*res = (struct resources){
+		.kvm = -1, .log = -1, .console_in = -1, .console_out = -1, .decoded = -1, .kernel.fd = -1};
+	r = find_kernel(config, res->kernel_path, sizeof(res->kernel_path), err);
+	if (r == 0)
+		r = open_regular(res->kernel_path, &res->kernel, err);
+	for (unsigned i = 0; r == 0 && i < config->initrd_count; i++) {
+		r = open_regular(config->initrds[i], &res->initrds[i], err);
+		if (r == 0)
+			res->initrd_count++;
+	}
+	return r;
+}
+
+int resources_open(struct resources *ret_res, const struct vm_config *config, struct err *err)
+{
+	int r = resources_open_files(ret_res, config, err);
+
+	if (r < 0)
+		return r;
+	ret_res->log = open_log(config, err);
+	if (ret_res->log < 0)
+		return ret_res->log;
+	ret_res->kvm = open_kvm(err);
+	if (ret_res->kvm < 0)
+		return ret_res->kvm;
+	open_console(ret_res, config);
+	return 0;
+}
+
+void resources_close(struct resources *res)
+{
+	fd_close(&res->kvm);
+	fd_close(&res->log);
+	fd_close(&res->console_in);
+	fd_close(&res->console_out);
+	fd_close(&res->decoded);
+	fd_close(&res->kernel.fd);
+	for (unsigned i = 0; i < res->initrd_count; i++)
+		fd_close(&res->initrds[i].fd);
+	res->initrd_count = 0;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From a configuration to open descriptors: the only place of `hull run` that
+ * opens paths. Everything after it works on what is here.
+ */
+#ifndef HULL_VMM_OPEN_H
+#define HULL_VMM_OPEN_H
+
+#include <stdbool.h>
+
+#include "hull/boot.h"
+#include "hull/config.h"
+#include "hull/err.h"
+
+struct resources {
+	int kvm;
+	int log;                  /* where hull's messages go: a file, or stderr */
+	int console_in;           /* -1: none */
+	int console_out;          /* -1: none */
+	bool console_is_terminal; /* console_in is one, and hull is in its foreground */
+	struct boot_file kernel;
+	struct boot_file initrds[CONFIG_MAX_INITRDS];
+	unsigned initrd_count;
+	int decoded; /* a decoded kernel, or -1 */
+	char kernel_path[4096];
+};
+
+/* Opens everything `config` names. Errors name the path or the option. */
+int resources_open(struct resources *ret_res, const struct vm_config *config, struct err *err);
+
+/* Opens kernel and initrds only: what --dry-run checks. */
+int resources_open_files(struct resources *ret_res, const struct vm_config *config, struct err *err);
+
+/* Closes what is open; zeroed and half-open objects are fine. */
+void resources_close(struct resources *res);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The memory shared by worker and supervisor; see report.h. */
+#include "report.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <time.h>
+
+int report_create(struct report **ret_report, struct err *err)
+{
+	void *p =
+		mmap(NULL, sizeof(struct report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return err_errno(err, -errno, "memory for the worker's report");
+	*ret_report = p;
+	return 0;
+}
+
+void report_destroy(struct report *report)
+{
+	if (report)
+		munmap(report, sizeof(*report));
+}
+
+uint64_t report_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void report_phase(struct report *report, enum phase phase)
+{
+	if (report->phase_ns[phase] == 0)
+		report->phase_ns[phase] = report_now();
+}

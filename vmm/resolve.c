@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a configuration means for the machine; see resolve.h. */
+#include "resolve.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void resolve_cmdline(const struct vm_config *config, char base[static CMDLINE_BASE_BYTES])
+{
+	/* A kernel that panics resets at once, so that hull sees it and reports it. */
+	snprintf(base, CMDLINE_BASE_BYTES, "%spanic=-1",
+		 config->console == CONSOLE_SERIAL ? "console=ttyS0 " : "");
+}
+
+bool resolve_has_device(const struct vm_config *config, const struct device_place *place)
+{
+	return config->console == CONSOLE_SERIAL || strcmp(place->type, "serial") != 0;
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The end of a run, in words; see summary.h. */
+#include "summary.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hull/util.h"
+#include "supervisor.h"
+
+enum { TAIL_LINES = 12, LINE_BYTES = 1200 };
+
+/* Printable text stays; the rest cannot move the cursor or set the terminal's title. */
+static void escape(char *out, size_t cap, const char *text, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len && text[i] && n + 5 < cap; i++) {
+		unsigned char b = (unsigned char)text[i];
+
+		if (b >= 0x20 && b != 0x7f)
+			out[n++] = (char)b;
+		else
+			n += (size_t)snprintf(out + n, cap - n, "\\x%02x", b);
+	}
+	out[n] = '\0';
+}
+
+static void say(int fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(int fd, const char *fmt, ...)
+{
+	char line[LINE_BYTES];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		fd_write_full(fd, line, min_u64((uint64_t)n, sizeof(line) - 1));
+}
+
+/* An error goes to stderr even when a log file takes the rest. */
+static void say_error(const struct vm_config *config, int log, const char *text)
+{
+	say(log, "hull: %s\n", text);
+	if (config->log)
+		say(STDERR_FILENO, "hull: %s\n", text);
+}
+
+int summary_failed(const struct vm_config *config, int log, const char *text)
+{
+	say_error(config, log, text);
+	return EXIT_HULL_FAILED;
+}
+
+/* ---- the timeline ---- */
+
+static void print_timeline(int log, const struct report *r)
+{
+	static const char *const names[PHASES] = {
+		[PHASE_PARSE] = "options parsed",       [PHASE_OPEN] = "files opened",
+		[PHASE_DECODE] = "kernel decoded",      [PHASE_CONFINE] = "worker forked and confined",
+		[PHASE_MEMORY] = "VM and memory",       [PHASE_KERNEL] = "tables and kernel loaded",
+		[PHASE_VCPUS] = "vCPUs and devices",    [PHASE_ENTRY] = "first entry",
+		[PHASE_CONSOLE] = "first console byte", [PHASE_END] = "end",
+	};
+	uint64_t start = r->phase_ns[PHASE_START];
+	uint64_t last = start;
+
+	say(log, "hull: timeline, microseconds since the start and since the line before:\n");
+	for (unsigned i = PHASE_START + 1; i < PHASES; i++) {
+		const char *name = names[i];
+
+		if (r->phase_ns[i] < last)
+			continue;
+		if (i == PHASE_DECODE && r->from_cache)
+			name = "kernel from cache";
+		say(log, "hull: %10" PRIu64 " %+10" PRId64 "  %s\n", (r->phase_ns[i] - start) / 1000,
+		    (int64_t)((r->phase_ns[i] - last) / 1000), name);
+		last = r->phase_ns[i];
+	}
+}
+
+static void print_details(int log, const struct report *r)
+{
+	char how[sizeof(r->how) * 4];
+
+	escape(how, sizeof(how), r->how, sizeof(r->how));
+	if (how[0])
+		say(log, "hull: kernel entered as %s\n", how);
+	print_timeline(log, r);
+	say(log,
+	    "hull: exits to user space: %" PRIu64 " port, %" PRIu64 " memory, %" PRIu64 " signal, %" PRIu64
+	    " other\n",
+	    r->exits[EXIT_PIO], r->exits[EXIT_MMIO], r->exits[EXIT_SIGNAL], r->exits[EXIT_OTHER]);
+	if (r->dropped)
+		say(log, "hull: %" PRIu64 " bytes of console output were not taken and dropped\n",
+		    r->dropped);
+}
+
+/* ---- a crash ---- */
+
+static void print_lines(int fd, const char *text, size_t len, const char *indent)
+{
+	while (len > 0) {
+		const char *end = memchr(text, '\n', len);
+		size_t n = end ? (size_t)(end - text) : len;
+		size_t shown = n > 0 && text[n - 1] == '\r' ? n - 1 : n;
+		char line[LINE_BYTES - 16];
+
+		escape(line, sizeof(line), text, shown);
+		say(fd, "%s%s\n", indent, line);
+		n += end != NULL;
+		text += n;
+		len -= n;
+	}
+}
+
+/* Where the last `lines` lines of the text begin. */
+static size_t last_lines(const char *text, size_t len, unsigned lines)
+{
+	size_t at = len > 0 && text[len - 1] == '\n' ? len - 1 : len;
+
+	while (at > 0) {
+		if (text[at - 1] == '\n' && --lines == 0)
+			break;
+		at--;
+	}
+	return at;
+}
+
+/* The guest's last words, unless the user has just read them on the same terminal. */
+static void print_tail(const struct report *r)
+{
+	size_t len = min_u64(r->tail_len, REPORT_TAIL_BYTES);
+	size_t from = last_lines(r->tail, len, TAIL_LINES);
+
+	if (len == 0 || (isatty(STDOUT_FILENO) && isatty(STDERR_FILENO)))
+		return;
+	say(STDERR_FILENO, "hull: the end of the guest's console:\n");
+	print_lines(STDERR_FILENO, r->tail + from, len - from, "  ");
+}
+
+static int crashed(const struct vm_config *config, int log, const struct report *r, bool registers)
+{
+	char text[sizeof(r->text) * 4];
+	char line[sizeof(text) + 32];
+
+	escape(text, sizeof(text), r->text, sizeof(r->text));
+	snprintf(line, sizeof(line), "the guest crashed: %s", text);
+	say_error(config, log, line);
+	if (registers)
+		print_lines(log, r->registers, strnlen(r->registers, sizeof(r->registers)), "  ");
+	print_tail(r);
+	return EXIT_GUEST_CRASHED;
+}
+
+/* ---- the worker's end ---- */
+
+static int worker_died(const struct vm_config *config, int log, const struct ending *e)
+{
+	char text[160];
+
+	if (WIFSIGNALED(e->wait_status)) {
+		int sig = WTERMSIG(e->wait_status);
+
+		snprintf(text, sizeof(text), "the worker was killed by signal %d (%s)%s", sig, strsignal(sig),
+			 sig == SIGKILL ? ": perhaps the host ran out of memory" : "");
+	} else {
+		snprintf(text, sizeof(text), "the worker ended with status %d and no outcome",
+			 WEXITSTATUS(e->wait_status));
+	}
+	return summary_failed(config, log, text);
+}
+
+static int stopped(const struct vm_config *config, int log, const struct ending *e)
+{
+	char text[96];
+
+	if (e->timed_out) {
+		snprintf(text, sizeof(text), "stopped: --timeout of %g s expired",
+			 (double)config->timeout_ns / 1e9);
+		say_error(config, log, text);
+		return EXIT_TIMED_OUT;
+	}
+	if (config->log_level >= LOG_INFO)
+		say(log, "hull: stopped by signal %d\n", e->signal);
+	return EXIT_BY_SIGNAL + e->signal;
+}
+
+static int failed(const struct vm_config *config, int log, const struct report *r)
+{
+	char text[sizeof(r->text) * 4];
+
+	escape(text, sizeof(text), r->text, sizeof(r->text));
+	summary_failed(config, log, text);
+	print_lines(log, r->registers, strnlen(r->registers, sizeof(r->registers)), "  ");
+	return EXIT_HULL_FAILED;
+}
+
+static int status_of(const struct vm_config *config, int log, const struct report *r, const struct ending *e)
+{
+	bool verbose = config->log_level >= LOG_INFO;
+
+	switch (r->outcome) {
+	case OUTCOME_POWEROFF:
+		if (verbose)
+			say(log, "hull: the guest powered off\n");
+		return 0;
+	case OUTCOME_RESET:
+		if (verbose)
+			say(log, "hull: the guest reset the machine\n");
+		return 0;
+	case OUTCOME_QUIT:
+		if (verbose)
+			say(log, "hull: stopped by the escape key\n");
+		return 0;
+	case OUTCOME_PANIC:
+		return crashed(config, log, r, false);
+	case OUTCOME_TRIPLE_FAULT:
+		return crashed(config, log, r, verbose);
+	case OUTCOME_INTERNAL_ERROR:
+		return crashed(config, log, r, true);
+	case OUTCOME_FAIL_ENTRY:
+	case OUTCOME_MEMORY_LOST:
+	case OUTCOME_FAILED:
+		return failed(config, log, r);
+	case OUTCOME_STOPPED:
+		return stopped(config, log, e);
+	case OUTCOME_NONE:
+		break;
+	}
+	if (e->killed_by_us)
+		return stopped(config, log, e);
+	return worker_died(config, log, e);
+}
+
+int summary_print(const struct vm_config *config, int log, const struct report *shared,
+		  const struct ending *ending)
+{
+	struct report *r = malloc(sizeof(*r));
+	int status;
+
+	if (!r)
+		return summary_failed(config, log, "out of memory");
+	*r = *shared; /* a copy: a worker that lives on cannot change it under us */
+	status = status_of(config, log, r, ending);
+	if (config->log_level >= LOG_INFO)
+		print_details(log, r);
+	free(r);
+	return status;
+}

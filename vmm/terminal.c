@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The user's terminal; see terminal.h. */
+#include "terminal.h"
+
+#include <errno.h>
+
+void terminal_init(struct terminal *t, int fd)
+{
+	*t = (struct terminal){.fd = fd};
+	if (tcgetattr(fd, &t->saved) < 0)
+		t->fd = -1;
+}
+
+/* The caller blocks SIGTTOU, so that this works from the background, too. */
+static void set(const struct terminal *t, const struct termios *mode)
+{
+	while (tcsetattr(t->fd, TCSANOW, mode) < 0 && errno == EINTR)
+		;
+}
+
+void terminal_raw(struct terminal *t)
+{
+	struct termios mode = t->saved;
+
+	if (t->fd < 0)
+		return;
+	cfmakeraw(&mode);
+	mode.c_oflag |= OPOST; /* hull's own lines appear on it as well */
+	mode.c_cc[VMIN] = 1;
+	mode.c_cc[VTIME] = 0;
+	set(t, &mode);
+	t->raw = true;
+}
+
+void terminal_restore(struct terminal *t)
+{
+	if (t->fd < 0 || !t->raw)
+		return;
+	set(t, &t->saved);
+	t->raw = false;
+}

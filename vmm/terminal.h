@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The user's terminal: raw while a guest has it, as it was before otherwise. Supervisor only. */
+#ifndef HULL_VMM_TERMINAL_H
+#define HULL_VMM_TERMINAL_H
+
+#include <stdbool.h>
+#include <termios.h>
+
+struct terminal {
+	int fd;               /* -1: none */
+	struct termios saved; /* as the user had it */
+	bool raw;
+};
+
+/* Remembers the mode of `fd`; when it is not a terminal, all further calls do nothing. */
+void terminal_init(struct terminal *t, int fd);
+
+/* Every key goes to the guest, Ctrl-C too; output keeps its newline translation. */
+void terminal_raw(struct terminal *t);
+
+/* Back to the mode that the user had. */
+void terminal_restore(struct terminal *t);
+
+#endif
