@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The console stream over two descriptors; see hull/stream_stdio.h.
+ *
+ *   in_fd -> take_byte(): escapes -> in[] -> stream.read()      (the device)
+ *   out_fd <- sink                <- console_watch <- stream.write()
+ *
+ * in_fd is read only after epoll has called it readable: it may be blocking, and
+ * its flags are not ours to change. It is watched while in[] has room. Not being
+ * watched means being removed from the loop, as epoll reports a hang-up whether
+ * it was asked for or not, and a closed pipe would keep the loop spinning.
+ *
+ * A regular file cannot be watched (epoll: EPERM): it is read when the device
+ * asks. The same goes for /dev/null.
+ *
+ * Lock: that of the loop, held in every function here.
+ */
+#include "hull/stream_stdio.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "console_watch.h"
+#include "hull/sink.h"
+#include "hull/util.h"
+
+enum {
+	IN_BYTES = 1024,
+	OUT_BYTES = 64 << 10,
+	ESCAPE_KEY = 1, /* Ctrl-a */
+	/* An escape that turns out to be none adds a byte to what was read. */
+	IN_ROOM_MIN = 2,
+};
+
+/* How long in[] may stay full before a terminal is read on, for its escape key only. */
+static const uint64_t stall_ns = 1000000000;
+
+struct stream_stdio {
+	struct stream stream;
+	struct loop *loop;
+	struct stream_stdio_config config;
+	struct sink *sink; /* NULL without out_fd */
+	struct console_watch watch;
+	struct loop_io io;
+	struct loop_timer
+		timer;   /* on_demand: tells the device of the file; else: in[] is full and nobody reads */
+	bool on_demand;  /* in_fd is a regular file */
+	bool ended;      /* nothing more will come */
+	bool escaped;    /* the escape key was the last one */
+	bool discarding; /* nobody reads: what does not fit is dropped */
+	uint8_t in[IN_BYTES];
+	unsigned in_head; /* index of the oldest byte */
+	unsigned in_len;
+};
+
+static const char help_text[] = "\r\n"
+				"Ctrl-a x       end the virtual machine\r\n"
+				"Ctrl-a h       this help\r\n"
+				"Ctrl-a Ctrl-a  send Ctrl-a\r\n";
+
+static unsigned in_room(const struct stream_stdio *s)
+{
+	return IN_BYTES - s->in_len;
+}
+
+static void in_put(struct stream_stdio *s, uint8_t byte)
+{
+	if (!in_room(s))
+		return;
+	s->in[(s->in_head + s->in_len) % IN_BYTES] = byte;
+	s->in_len++;
+}
+
+/* What follows the escape key. */
+static void take_escaped(struct stream_stdio *s, uint8_t byte)
+{
+	switch (byte) {
+	case 'x':
+		if (s->config.quit)
+			s->config.quit(s->config.arg);
+		break;
+	case 'h':
+		if (s->sink)
+			sink_write(s->sink, help_text, sizeof(help_text) - 1);
+		break;
+	case ESCAPE_KEY:
+		in_put(s, byte);
+		break;
+	default:
+		in_put(s, ESCAPE_KEY);
+		in_put(s, byte);
+		break;
+	}
+}
+
+static void take_byte(struct stream_stdio *s, uint8_t byte)
+{
+	if (s->escaped) {
+		s->escaped = false;
+		take_escaped(s, byte);
+	} else if (s->config.escape && byte == ESCAPE_KEY) {
+		s->escaped = true;
+	} else {
+		in_put(s, byte);
+	}
+}
+
+/* Reads once from in_fd what in[] has room for. False: nothing came. */
+static bool read_input(struct stream_stdio *s)
+{
+	uint8_t buf[IN_BYTES];
+	size_t want = sizeof(buf);
+	ssize_t n;
+
+	if (!s->discarding)
+		want = in_room(s) - (IN_ROOM_MIN - 1);
+	do {
+		n = read(s->config.in_fd, buf, want);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
+		return false;
+	if (n <= 0) { /* end of file; of a terminal or a socket also: hung up */
+		s->ended = true;
+		return false;
+	}
+	for (ssize_t i = 0; i < n; i++)
+		take_byte(s, buf[i]);
+	return true;
+}
+
+/* Watches in_fd as long as there is room for what it may give. */
+static void update_watch(struct stream_stdio *s)
+{
+	bool room = in_room(s) >= IN_ROOM_MIN;
+
+	if (s->on_demand)
+		return;
+	if (s->ended || (!room && !s->discarding))
+		loop_io_del(s->loop, &s->io);
+	else if (!s->io.added && loop_io_add(s->loop, &s->io) < 0)
+		s->ended = true; /* the host has no memory for it: go on without input */
+	if (s->config.escape && !room && !s->ended && !s->discarding && !s->timer.armed)
+		loop_timer_set(s->loop, &s->timer, loop_now(s->loop) + stall_ns);
+}
+
+static void tell_device(struct stream_stdio *s)
+{
+	if (s->stream.input && (s->in_len || s->on_demand))
+		s->stream.input(s->stream.dev);
+}
+
+static void input_ready(struct loop_io *io, uint32_t events)
+{
+	struct stream_stdio *s = container_of(io, struct stream_stdio, io);
+
+	(void)events; /* reading tells errors and hang-ups apart */
+	read_input(s);
+	update_watch(s);
+	tell_device(s);
+}
+
+static void timer_expired(struct loop_timer *timer)
+{
+	struct stream_stdio *s = container_of(timer, struct stream_stdio, timer);
+
+	if (s->on_demand) {
+		tell_device(s);
+		return;
+	}
+	s->discarding = true;
+	update_watch(s);
+}
+
+static size_t in_take(struct stream_stdio *s, uint8_t *buf, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && s->in_len) {
+		buf[n++] = s->in[s->in_head];
+		s->in_head = (s->in_head + 1) % IN_BYTES;
+		s->in_len--;
+	}
+	return n;
+}
+
+static size_t stdio_read(struct stream *stream, void *buf, size_t len)
+{
+	struct stream_stdio *s = container_of(stream, struct stream_stdio, stream);
+	uint8_t *p = buf;
+	size_t n = in_take(s, p, len);
+
+	while (s->on_demand && n < len && !s->ended && read_input(s))
+		n += in_take(s, p + n, len - n);
+	if (!s->on_demand) {
+		s->discarding = false;
+		if (in_room(s) >= IN_ROOM_MIN)
+			loop_timer_cancel(s->loop, &s->timer);
+		update_watch(s);
+	}
+	return n;
+}
+
+static void stdio_write(struct stream *stream, const void *buf, size_t len)
+{
+	struct stream_stdio *s = container_of(stream, struct stream_stdio, stream);
+
+	if (!s->watch.total && len && s->config.first_output)
+		s->config.first_output(s->config.arg);
+	if (s->sink)
+		sink_write(s->sink, buf, len);
+	if (console_watch_feed(&s->watch, buf, len) && s->config.panic)
+		s->config.panic(s->config.arg);
+}
+
+static const struct stream_ops stdio_ops = {
+	.write = stdio_write,
+	.read = stdio_read,
+};
+
+/* Starts watching in_fd, or finds that it cannot be watched. */
+static int start_input(struct stream_stdio *s, struct err *err)
+{
+	int r;
+
+	s->io.fd = s->config.in_fd;
+	s->io.events = EPOLLIN;
+	s->io.ready = input_ready;
+	s->timer.expired = timer_expired;
+	if (s->config.in_fd < 0) {
+		s->ended = true;
+		return 0;
+	}
+	r = loop_io_add(s->loop, &s->io);
+	if (r == -EPERM) {
+		s->on_demand = true;
+		loop_timer_set(s->loop, &s->timer, loop_now(s->loop));
+		return 0;
+	}
+	return r < 0 ? err_errno(err, r, "watching the console's input") : 0;
+}
+
+int stream_stdio_create(struct stream_stdio **ret_stdio, struct loop *loop,
+			const struct stream_stdio_config *config, struct err *err)
+{
+	struct stream_stdio *s = calloc(1, sizeof(*s));
+	int r = 0;
+
+	if (!s)
+		return err_errno(err, -ENOMEM, "console");
+	s->stream.ops = &stdio_ops;
+	s->loop = loop;
+	s->config = *config;
+	if (config->out_fd >= 0)
+		r = sink_create(&s->sink, config->out_fd, OUT_BYTES, "console", err);
+	if (r == 0)
+		r = start_input(s, err);
+	if (r < 0) {
+		stream_stdio_destroy(s);
+		return r;
+	}
+	*ret_stdio = s;
+	return 0;
+}
+
+struct stream *stream_stdio_stream(struct stream_stdio *s)
+{
+	return &s->stream;
+}
+
+size_t stream_stdio_tail(const struct stream_stdio *s, void *buf, size_t cap)
+{
+	return console_watch_tail(&s->watch, buf, cap);
+}
+
+uint64_t stream_stdio_dropped(const struct stream_stdio *s)
+{
+	return s->sink ? sink_dropped(s->sink) : 0;
+}
+
+void stream_stdio_flush(struct stream_stdio *s, unsigned timeout_ms)
+{
+	if (s->sink)
+		sink_flush(s->sink, timeout_ms);
+}
+
+void stream_stdio_destroy(struct stream_stdio *s)
+{
+	if (!s)
+		return;
+	loop_timer_cancel(s->loop, &s->timer);
+	loop_io_del(s->loop, &s->io);
+	sink_destroy(s->sink);
+	free(s);
+}
