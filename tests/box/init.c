@@ -228,6 +228,26 @@ static void load_modules(const char *list)
 	free(names);
 }
 
+/* load_rest: as load_modules(), beside whatever else is done until wait_rest(). */
+static pid_t load_rest(const char *list)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		fail("fork");
+	if (pid == 0) {
+		load_modules(list);
+		_exit(0);
+	}
+	return pid;
+}
+
+static void wait_rest(pid_t pid)
+{
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
 /* --- the stages of the set-up --------------------------------------------- */
 
 static void early_mounts(void)
@@ -901,7 +921,7 @@ int main(void)
 	sigset_t child;
 	uint32_t status;
 	int signals;
-	pid_t pid;
+	pid_t pid, loader;
 
 	umask(0);
 	signal(SIGPIPE, SIG_IGN);
@@ -909,11 +929,13 @@ int main(void)
 	open_console();
 	load_modules("/modules/first");
 	open_port();
-	load_modules("/modules/rest");
+	loader = load_rest("/modules/rest");
+	load_modules("/modules/root");
 	receive_job();
 	enter_root();
 	late_mounts();
 	offer_kernel();
+	wait_rest(loader);
 	devices();
 	settings();
 	network();
