@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <net/if.h>
 #include <net/route.h>
 #include <netinet/in.h>
@@ -272,16 +273,25 @@ static void open_console(void)
 		close(fd);
 }
 
-/* open_port: the node appears a little after the driver has been loaded. */
+/*
+ * open_port: the only virtio-serial port there is. Its name has the number of
+ * its device, which other devices decide, and it appears a little after the
+ * driver has been loaded.
+ */
 static void open_port(void)
 {
 	for (int i = 0; i < 10000; i++) {
-		port = open("/dev/vport0p1", O_RDWR | O_CLOEXEC);
+		glob_t g = { 0 };
+
+		if (glob("/dev/vport*p1", 0, NULL, &g) == 0)
+			port = open(g.gl_pathv[0], O_RDWR | O_CLOEXEC);
+		globfree(&g);
 		if (port >= 0)
 			return;
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	}
-	fail("/dev/vport0p1");
+	errno = ENODEV;
+	fail("virtio-serial port");
 }
 
 /* receive_job: reads BOX_START and fills in `job`. */

@@ -111,7 +111,7 @@ static void __attribute__((noreturn)) lost(const char *why)
 	const char *p = console.text + console.len;
 	int lines = 0;
 
-	while (p > console.text && lines < 25)
+	while (p > console.text && lines < 60)
 		if (*--p == '\n' && p + 1 < console.text + console.len)
 			lines++;
 	fprintf(stderr, "box: %s\n", why);
