@@ -12,13 +12,14 @@
 #define _GNU_SOURCE
 #include "proto.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <grp.h>
 #include <net/if.h>
 #include <net/route.h>
 #include <netinet/in.h>
-#include <arpa/inet.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -37,7 +38,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include <grp.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -75,7 +75,7 @@ static void port_write(const void *data, size_t len)
 
 static void send_frame(enum box_frame_type type, const void *data, size_t len)
 {
-	struct box_frame f = { .len = (uint32_t)len, .type = type };
+	struct box_frame f = {.len = (uint32_t)len, .type = type};
 
 	port_write(&f, sizeof(f));
 	port_write(data, len);
@@ -281,14 +281,14 @@ static void open_console(void)
 static void open_port(void)
 {
 	for (int i = 0; i < 10000; i++) {
-		glob_t g = { 0 };
+		glob_t g = {0};
 
 		if (glob("/dev/vport*p1", 0, NULL, &g) == 0)
 			port = open(g.gl_pathv[0], O_RDWR | O_CLOEXEC);
 		globfree(&g);
 		if (port >= 0)
 			return;
-		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	}
 	errno = ENODEV;
 	fail("virtio-serial port");
@@ -360,7 +360,7 @@ static void receive_job(void)
  */
 static void enter_root(void)
 {
-	static const char *const moved[] = { "dev", "proc", "sys" };
+	static const char *const moved[] = {"dev", "proc", "sys"};
 
 	make_dir("/host", 0755);
 	make_dir("/rw", 0755);
@@ -397,17 +397,14 @@ static void late_mounts(void)
 	make_dir("/run/user", 0755);
 	make_dir("/dev/pts", 0755);
 	make_dir("/dev/shm", 01777);
-	do_mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
-		 "mode=620,gid=5,ptmxmode=666");
+	do_mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "mode=620,gid=5,ptmxmode=666");
 	do_mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=75%");
 	make_dirs("/tmp", 01777);
 	make_dirs("/var/tmp", 01777);
 	/* 755, and the user's group below: counters and trace events are there
 	 * to be read, by the ordinary user too. */
-	do_mount("debugfs", "/sys/kernel/debug", "debugfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-		 "mode=755");
-	mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-	      "nsdelegate");
+	do_mount("debugfs", "/sys/kernel/debug", "debugfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755");
+	mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate");
 	put("/sys/fs/cgroup/cgroup.subtree_control", "+cpu +io +memory +pids");
 	symlink("/proc/self/fd", "/dev/fd");
 	symlink("/proc/self/fd/0", "/dev/stdin");
@@ -420,8 +417,7 @@ static void mount_tracefs(void)
 	char options[64];
 
 	snprintf(options, sizeof(options), "mode=755,gid=%u", (unsigned int)job.gid);
-	do_mount("tracefs", "/sys/kernel/tracing", "tracefs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-		 options);
+	do_mount("tracefs", "/sys/kernel/tracing", "tracefs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options);
 }
 
 static void mount_outs(void)
@@ -469,7 +465,7 @@ static void devices(void)
 
 static void settings(void)
 {
-	const struct rlimit files = { .rlim_cur = 1024, .rlim_max = 1048576 };
+	const struct rlimit files = {.rlim_cur = 1024, .rlim_max = 1048576};
 
 	put("/sys/kernel/mm/transparent_hugepage/enabled", "always");
 	put("/proc/sys/kernel/perf_event_paranoid", "-1");
@@ -483,7 +479,7 @@ static void settings(void)
 
 static void interface_up(int fd, const char *name)
 {
-	struct ifreq r = { 0 };
+	struct ifreq r = {0};
 
 	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
 	r.ifr_flags = IFF_UP | IFF_RUNNING;
@@ -494,8 +490,8 @@ static void interface_up(int fd, const char *name)
 /* address: sets one of eth0's addresses by the request that is for it. */
 static void address(int fd, unsigned long request, const char *dotted)
 {
-	struct ifreq r = { .ifr_name = "eth0" };
-	struct sockaddr_in a = { .sin_family = AF_INET };
+	struct ifreq r = {.ifr_name = "eth0"};
+	struct sockaddr_in a = {.sin_family = AF_INET};
 
 	inet_pton(AF_INET, dotted, &a.sin_addr);
 	memcpy(&r.ifr_addr, &a, sizeof(a));
@@ -506,8 +502,8 @@ static void address(int fd, unsigned long request, const char *dotted)
 /* network: lo, and eth0 as QEMU's user network expects it. */
 static void network(void)
 {
-	struct rtentry route = { .rt_flags = RTF_UP | RTF_GATEWAY };
-	struct sockaddr_in a = { .sin_family = AF_INET };
+	struct rtentry route = {.rt_flags = RTF_UP | RTF_GATEWAY};
+	struct sockaddr_in a = {.sin_family = AF_INET};
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	interface_up(fd, "lo");
@@ -544,8 +540,7 @@ static void find_user(char *name, size_t name_size, char *home, size_t home_size
 	char *passwd = get("/etc/passwd"), *save = NULL;
 	char line[256];
 
-	for (char *l = passwd ? strtok_r(passwd, "\n", &save) : NULL; l;
-	     l = strtok_r(NULL, "\n", &save)) {
+	for (char *l = passwd ? strtok_r(passwd, "\n", &save) : NULL; l; l = strtok_r(NULL, "\n", &save)) {
 		char n[64], h[256];
 		unsigned int uid, gid;
 
@@ -568,7 +563,7 @@ static void find_user(char *name, size_t name_size, char *home, size_t home_size
 	append("/etc/passwd", line);
 	snprintf(line, sizeof(line), "box:x:%u:\n", job.uid);
 	append("/etc/group", line);
-	snprintf(line, sizeof(line), "box:%u:65536\n", 1000000);
+	snprintf(line, sizeof(line), "box:1000000:65536\n");
 	append("/etc/subuid", line);
 	append("/etc/subgid", line);
 }
@@ -679,7 +674,7 @@ static void __attribute__((noreturn)) run_command(int in, int out, int err)
 
 static void set_size(int fd, struct box_winsize size)
 {
-	struct winsize w = { .ws_row = size.rows, .ws_col = size.columns };
+	struct winsize w = {.ws_row = size.rows, .ws_col = size.columns};
 
 	ioctl(fd, TIOCSWINSZ, &w);
 }
@@ -700,8 +695,7 @@ static pid_t start_tty(struct streams *s)
 	int slave;
 	pid_t pid;
 
-	if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0 ||
-	    ioctl(master, TIOCGPTN, &number) < 0)
+	if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0 || ioctl(master, TIOCGPTN, &number) < 0)
 		fail("terminal");
 	snprintf(path, sizeof(path), "/dev/pts/%u", number);
 	slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -714,7 +708,7 @@ static pid_t start_tty(struct streams *s)
 	if (pid == 0)
 		run_command(slave, slave, slave);
 	close(slave);
-	*s = (struct streams){ .in = master, .out = master, .err = -1 };
+	*s = (struct streams){.in = master, .out = master, .err = -1};
 	return pid;
 }
 
@@ -736,7 +730,7 @@ static pid_t start_pipes(struct streams *s)
 	close(in[0]);
 	close(out[1]);
 	close(err[1]);
-	*s = (struct streams){ .in = in[1], .out = out[0], .err = err[0] };
+	*s = (struct streams){.in = in[1], .out = out[0], .err = err[0]};
 	return pid;
 }
 
@@ -894,11 +888,11 @@ static uint32_t relay(pid_t command, struct streams *s, int signals)
 	for (;;) {
 		int sending = s->in >= 0 && (input.end > input.start || input.eof);
 		struct pollfd p[] = {
-			{ .fd = port, .events = POLLIN },
-			{ .fd = signals, .events = POLLIN },
-			{ .fd = s->out, .events = POLLIN },
-			{ .fd = s->err, .events = POLLIN },
-			{ .fd = sending ? s->in : -1, .events = POLLOUT },
+			{.fd = port, .events = POLLIN},
+			{.fd = signals, .events = POLLIN},
+			{.fd = s->out, .events = POLLIN},
+			{.fd = s->err, .events = POLLIN},
+			{.fd = sending ? s->in : -1, .events = POLLOUT},
 		};
 		struct signalfd_siginfo info;
 
@@ -912,8 +906,7 @@ static uint32_t relay(pid_t command, struct streams *s, int signals)
 			s->out = -1;
 		if (p[3].revents && carry(s->err, BOX_ERR) < 0)
 			s->err = -1;
-		if (p[1].revents && read(signals, &info, sizeof(info)) > 0 &&
-		    reap(command, &status))
+		if (p[1].revents && read(signals, &info, sizeof(info)) > 0 && reap(command, &status))
 			break;
 	}
 	/* What COMMAND wrote is in the pipes by now. Who else still has them

@@ -23,11 +23,11 @@ struct box_frame {
 enum box_frame_type {
 	/* outside → box */
 	BOX_START = 1, /* NUL-terminated strings, see below */
-	BOX_IN,	       /* bytes for COMMAND's standard input; none: end of file */
+	BOX_IN,        /* bytes for COMMAND's standard input; none: end of file */
 	BOX_WINCH,     /* struct box_winsize */
 
 	/* box → outside */
-	BOX_UP,	    /* COMMAND is about to start */
+	BOX_UP,     /* COMMAND is about to start */
 	BOX_OUT,    /* bytes of COMMAND's standard output */
 	BOX_ERR,    /* bytes of COMMAND's standard error */
 	BOX_CREDIT, /* uint32_t: so many more bytes of BOX_IN are welcome */
@@ -36,13 +36,13 @@ enum box_frame_type {
 };
 
 /* First character of a string of BOX_START, which tells what the rest is. */
-#define BOX_S_DIR 'd'	 /* current directory */
-#define BOX_S_OUT 'o'	 /* directory that 9p tag out<n> holds, n counted from 0 */
+#define BOX_S_DIR    'd' /* current directory */
+#define BOX_S_OUT    'o' /* directory that 9p tag out<n> holds, n counted from 0 */
 #define BOX_S_KERNEL 'k' /* directory that scripts/kernel made for this kernel */
-#define BOX_S_UID 'u'	 /* run COMMAND as this user (decimal); without: root */
-#define BOX_S_TTY 't'	 /* give COMMAND a terminal */
-#define BOX_S_ENV 'e'	 /* NAME=VALUE */
-#define BOX_S_ARG 'a'	 /* argv[n] */
+#define BOX_S_UID    'u' /* run COMMAND as this user (decimal); without: root */
+#define BOX_S_TTY    't' /* give COMMAND a terminal */
+#define BOX_S_ENV    'e' /* NAME=VALUE */
+#define BOX_S_ARG    'a' /* argv[n] */
 
 struct box_winsize {
 	uint16_t rows, columns;

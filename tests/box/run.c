@@ -32,7 +32,7 @@
 #include <unistd.h>
 
 #define STATUS_TIMEOUT 124
-#define STATUS_BOX 125
+#define STATUS_BOX     125
 
 /* The emulated host is up in a few seconds; a busy machine may need longer. */
 #define UP_SECONDS 180
@@ -158,8 +158,8 @@ static void add_env(const char *text)
 /* add_passed_env: variables of the caller that tests are steered by. */
 static void add_passed_env(void)
 {
-	static const char *const prefix[] = { "HULL_",	"ASAN_", "UBSAN_", "TSAN_",
-					      "CMOCKA_", "LC_",	 "MESON_", "LSAN_" };
+	static const char *const prefix[] = {"HULL_",   "ASAN_", "UBSAN_", "TSAN_",
+					     "CMOCKA_", "LC_",   "MESON_", "LSAN_"};
 
 	add_env("PATH");
 	add_env("TERM");
@@ -254,9 +254,9 @@ static void start_qemu(char **args, int count, int stream, int log)
 
 /* --- relaying ------------------------------------------------------------- */
 
-static int port; /* the stream */
+static int port;      /* the stream */
 static size_t credit; /* bytes of input the box takes now */
-static int up; /* COMMAND runs */
+static int up;        /* COMMAND runs */
 
 static char out_buffer[sizeof(struct box_frame) + BOX_CHUNK];
 static size_t out_start, out_end; /* what of out_buffer is still to be sent */
@@ -269,7 +269,7 @@ static void write_all(int fd, const char *data, size_t len)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN) {
-			poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, -1);
+			poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
 			continue;
 		}
 		if (n < 0 && errno == EPIPE)
@@ -284,7 +284,7 @@ static void write_all(int fd, const char *data, size_t len)
 /* queue: a frame to be sent; the buffer must be empty. */
 static void queue(enum box_frame_type type, const void *data, size_t len)
 {
-	struct box_frame f = { .len = (uint32_t)len, .type = type };
+	struct box_frame f = {.len = (uint32_t)len, .type = type};
 
 	memcpy(out_buffer, &f, sizeof(f));
 	memcpy(out_buffer + sizeof(f), data, len);
@@ -294,8 +294,7 @@ static void queue(enum box_frame_type type, const void *data, size_t len)
 
 static void flush(void)
 {
-	ssize_t n = send(port, out_buffer + out_start, out_end - out_start,
-			 MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t n = send(port, out_buffer + out_start, out_end - out_start, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	if (n > 0)
 		out_start += (size_t)n;
@@ -325,10 +324,10 @@ static int read_console(int fd)
 
 static struct box_winsize window(void)
 {
-	struct winsize w = { .ws_row = 24, .ws_col = 80 };
+	struct winsize w = {.ws_row = 24, .ws_col = 80};
 
 	ioctl(0, TIOCGWINSZ, &w);
-	return (struct box_winsize){ .rows = w.ws_row, .columns = w.ws_col };
+	return (struct box_winsize){.rows = w.ws_row, .columns = w.ws_col};
 }
 
 static void on_frame(const struct box_frame *f, const char *payload)
@@ -411,10 +410,10 @@ static void __attribute__((noreturn)) relay(int log, int signals)
 
 	for (;;) {
 		struct pollfd p[] = {
-			{ .fd = port, .events = POLLIN | (out_end > 0 ? POLLOUT : 0) },
-			{ .fd = log_open ? log : -1, .events = POLLIN },
-			{ .fd = signals, .events = POLLIN },
-			{ .fd = input && credit > 0 && out_end == 0 ? 0 : -1, .events = POLLIN },
+			{.fd = port, .events = POLLIN | (out_end > 0 ? POLLOUT : 0)},
+			{.fd = log_open ? log : -1, .events = POLLIN},
+			{.fd = signals, .events = POLLIN},
+			{.fd = input && credit > 0 && out_end == 0 ? 0 : -1, .events = POLLIN},
 		};
 		struct signalfd_siginfo info;
 
@@ -429,8 +428,7 @@ static void __attribute__((noreturn)) relay(int log, int signals)
 		if (p[0].revents & (POLLIN | POLLHUP | POLLERR) && !receive()) {
 			while (read_console(log) && poll(&p[1], 1, 0) > 0)
 				;
-			lost(up ? "the emulated host went down" :
-				  "the emulated host did not come up");
+			lost(up ? "the emulated host went down" : "the emulated host did not come up");
 		}
 		if (p[2].revents && read(signals, &info, sizeof(info)) > 0)
 			resized = 1;
@@ -448,7 +446,7 @@ static void __attribute__((noreturn)) relay(int log, int signals)
 /* send_start: BOX_START goes out before anything else and may be long. */
 static void send_start(void)
 {
-	struct box_frame f = { .len = (uint32_t)opt.start_len, .type = BOX_START };
+	struct box_frame f = {.len = (uint32_t)opt.start_len, .type = BOX_START};
 
 	write_all(port, (char *)&f, sizeof(f));
 	write_all(port, opt.start, opt.start_len);
@@ -456,8 +454,8 @@ static void send_start(void)
 
 static void handle_signals(void)
 {
-	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM };
-	struct sigaction a = { .sa_handler = on_signal };
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM};
+	struct sigaction a = {.sa_handler = on_signal};
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		sigaction(numbers[i], &a, NULL);
@@ -465,13 +463,11 @@ static void handle_signals(void)
 	if (opt.timeout > 0) {
 		struct itimerspec t = {
 			.it_value.tv_sec = (time_t)opt.timeout,
-			.it_value.tv_nsec =
-				(long)((opt.timeout - (double)(time_t)opt.timeout) * 1e9),
+			.it_value.tv_nsec = (long)((opt.timeout - (double)(time_t)opt.timeout) * 1e9),
 		};
 		timer_t timer;
 
-		if (timer_create(CLOCK_MONOTONIC, NULL, &timer) < 0 ||
-		    timer_settime(timer, 0, &t, NULL) < 0)
+		if (timer_create(CLOCK_MONOTONIC, NULL, &timer) < 0 || timer_settime(timer, 0, &t, NULL) < 0)
 			die("timer: %s", strerror(errno));
 	}
 }
@@ -494,7 +490,7 @@ static void use_terminal(void)
 
 int main(int argc, char **argv)
 {
-	int stream[2], log[2], signals, first = options(argc, argv);
+	int stream[2], log[2], signals, null, first = options(argc, argv);
 	int count = first < argc ? atoi(argv[first]) : 0;
 	sigset_t winch;
 
@@ -504,9 +500,9 @@ int main(int argc, char **argv)
 		add(BOX_S_ARG, argv[i]);
 	started = now();
 	/* Descriptors 0 to 2 may be closed: no socket shall get their numbers. */
-	while ((signals = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && signals < 3)
-		;
-	close(signals);
+	do {
+		null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	} while (null >= 0 && null < 3);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream) < 0 ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, log) < 0)
 		die("socketpair: %s", strerror(errno));
