@@ -81,6 +81,18 @@ static void aml_path(struct aml *a, const char *name)
 	aml_bytes(a, seg, sizeof(seg));
 }
 
+/* Puts `len` bytes in front of what was written since `mark`. */
+static void insert(struct aml *a, size_t mark, const uint8_t *data, size_t len)
+{
+	size_t content = a->len - mark;
+
+	aml_bytes(a, data, len); /* makes the room, or sets `full` */
+	if (a->full)
+		return;
+	memmove(a->buf + mark + len, a->buf + mark, content);
+	memcpy(a->buf + mark, data, len);
+}
+
 /*
  * 20.2.4: the length counts its own bytes. It is put in front of the contents,
  * which start at `mark`, once they are complete.
@@ -102,11 +114,7 @@ static void insert_length(struct aml *a, size_t mark)
 		for (unsigned i = 1; i < n; i++)
 			enc[i] = (uint8_t)(total >> (4 + 8 * (i - 1)));
 	}
-	aml_bytes(a, enc, n); /* makes the room, or sets `full` */
-	if (a->full)
-		return;
-	memmove(a->buf + mark + n, a->buf + mark, content);
-	memcpy(a->buf + mark, enc, n);
+	insert(a, mark, enc, n);
 }
 
 void aml_int(struct aml *a, uint64_t v)
@@ -240,25 +248,22 @@ void aml_end(struct aml *a, size_t mark)
 
 size_t aml_crs(struct aml *a)
 {
-	size_t mark;
-
 	aml_name(a, "_CRS");
 	aml_byte(a, OP_BUFFER);
-	mark = a->len;
-	/* The buffer's size, written when it is known. */
-	aml_byte(a, OP_WORD);
-	aml_word(a, 0);
-	return mark;
+	return a->len;
 }
 
 void aml_crs_end(struct aml *a, size_t mark)
 {
+	uint8_t buf[16];
+	struct aml size = {.buf = buf, .cap = sizeof(buf)};
+
 	/* 6.4.2.9: end tag; a checksum of 0 is always right. */
 	aml_byte(a, 0x79);
 	aml_byte(a, 0);
-	if (a->full)
-		return;
-	store_le16(a->buf + mark + 1, (uint16_t)(a->len - mark - 3));
+	aml_int(&size, a->len - mark);
+	if (!a->full)
+		insert(a, mark, buf, size.len);
 	aml_end(a, mark);
 }
 

@@ -39,21 +39,21 @@ static int open_bracket(const char *s, unsigned at)
 	return at > 0 && s[at - 1] == '[' ? (int)at - 1 : -1;
 }
 
-/* True when s[0..end) ends in "] " and the text before it ends in digits. Gives where those start. */
+/* True when s[0..end) ends in digits and "]". Gives where the digits start. */
 static bool ends_in_bracket(const char *s, unsigned end, unsigned *ret_number)
 {
 	unsigned number;
 
-	if (end < 3 || s[end - 1] != ' ' || s[end - 2] != ']')
+	if (end < 2 || s[end - 1] != ']')
 		return false;
-	number = skip_number(s, end - 2);
-	if (number == end - 2)
+	number = skip_number(s, end - 1);
+	if (number == end - 1)
 		return false;
 	*ret_number = number;
 	return true;
 }
 
-/* True when s[0..end) ends in "[ seconds.fraction] ". */
+/* True when s[0..end) ends in "[ seconds.fraction]". */
 static bool ends_in_timestamp(const char *s, unsigned end)
 {
 	unsigned at, seconds;
@@ -64,18 +64,26 @@ static bool ends_in_timestamp(const char *s, unsigned end)
 	return seconds < at - 1 && open_bracket(s, seconds) >= 0;
 }
 
-/* As above, with a caller (thread or CPU, CONFIG_PRINTK_CALLER) after the timestamp: "[    T1] ". */
+/*
+ * True when s[0..end) ends in a timestamp and a space, with, in between, the
+ * caller (a thread or a CPU: CONFIG_PRINTK_CALLER) or nothing.
+ */
 static bool ends_in_prefix(const char *s, unsigned end)
 {
 	unsigned at;
 	int open;
 
+	if (end == 0 || s[end - 1] != ' ')
+		return false;
+	end--;
 	if (ends_in_timestamp(s, end))
 		return true;
 	if (!ends_in_bracket(s, end, &at) || at == 0 || (s[at - 1] != 'T' && s[at - 1] != 'C'))
 		return false;
 	open = open_bracket(s, at - 1);
-	return open >= 0 && ends_in_timestamp(s, (unsigned)open);
+	if (open > 0 && s[open - 1] == ' ')
+		open--;
+	return open > 0 && ends_in_timestamp(s, (unsigned)open);
 }
 
 static bool line_says_panic(const struct console_watch *w)

@@ -71,7 +71,7 @@ static const struct state_table rtc_table = {
 struct rtc {
 	struct device_env env;
 	struct rtc_state st;
-	int64_t sample; /* seconds since the epoch, of the time registers; negative: none */
+	uint64_t sample; /* seconds since the epoch that the time registers show */
 };
 
 struct civil {
@@ -87,10 +87,8 @@ struct civil {
  * counted from a March, so that the leap day is the last of its year, in eras of
  * 400 years of 146,097 days.
  */
-static struct civil civil_from_seconds(int64_t t)
+static struct civil civil_from_seconds(uint64_t s)
 {
-	const uint64_t max = 253402300799; /* the last second of the year 9999 */
-	uint64_t s = t < 0 ? 0 : min_u64((uint64_t)t, max);
 	uint64_t days = s / 86400 + 719468; /* since 0000-03-01 */
 	unsigned era = (unsigned)(days / 146097);
 	unsigned doe = (unsigned)(days % 146097);
@@ -115,9 +113,13 @@ static bool is_time_register(unsigned index)
 	return index <= RTC_YEAR ? index != 1 && index != 3 && index != 5 : index == RTC_CENTURY;
 }
 
-static void take_sample(struct rtc *rtc)
+/* The host's time, kept within the years that the registers can show. */
+static uint64_t wall_clock(const struct rtc *rtc)
 {
-	rtc->sample = rtc->env.wall_clock ? rtc->env.wall_clock() : 0;
+	const uint64_t max = 253402300799; /* the last second of the year 9999 */
+	int64_t now = rtc->env.wall_clock ? rtc->env.wall_clock() : 0;
+
+	return now < 0 ? 0 : min_u64((uint64_t)now, max);
 }
 
 static uint8_t encode(const struct rtc *rtc, unsigned v)
@@ -139,9 +141,9 @@ static uint8_t encode_hour(const struct rtc *rtc, unsigned hour)
 static uint8_t read_time(struct rtc *rtc, unsigned index)
 {
 	struct civil c;
-	int64_t now = rtc->env.wall_clock ? rtc->env.wall_clock() : 0;
+	uint64_t now = wall_clock(rtc);
 
-	if (index == RTC_SECONDS || rtc->sample < 0 || now < rtc->sample || now > rtc->sample + 1)
+	if (index == RTC_SECONDS || now < rtc->sample || now > rtc->sample + 1)
 		rtc->sample = now;
 	c = civil_from_seconds(rtc->sample);
 	switch (index) {
@@ -174,7 +176,7 @@ static void rtc_read(void *dev, uint64_t off, unsigned len, uint64_t *val)
 		return; /* the index cannot be read: all ones */
 	switch (index) {
 	case RTC_A:
-		take_sample(rtc);
+		rtc->sample = wall_clock(rtc);
 		*val = A_VALUE;
 		break;
 	case RTC_B:
@@ -215,7 +217,6 @@ static int rtc_init(void *dev, const struct device_env *env, struct err *err)
 	(void)err;
 	rtc->env = *env;
 	rtc->st.ram[RTC_B] = B_24H;
-	rtc->sample = -1;
 	return 0;
 }
 

@@ -15,9 +15,8 @@
  * where the chip holds OUT2 inactive).
  *
  * Input is pulled from the stream, never pushed: at most what the FIFO has room
- * for, and only once the guest listens, that is, has enabled the receive
- * interrupt or polls LSR. A driver's probing empties the FIFO several times;
- * what was typed or piped in before would be lost there.
+ * for, and only once the guest listens. A driver's probing empties the FIFO
+ * several times; what was typed or piped in before would be lost there.
  *
  * Lock: that of env.loop, held in every function here.
  */
@@ -162,6 +161,15 @@ static void rx_clear(struct serial_state *st)
 	st->rx_count = 0;
 }
 
+/*
+ * Whether somebody waits for input: the receive interrupt is enabled and gets
+ * through (probing sets all of IER, but not OUT2), or LSR is polled.
+ */
+static bool listening(const struct serial *s)
+{
+	return ((s->st.ier & UART_IER_RDI) && (s->st.mcr & UART_MCR_OUT2)) || s->polls >= SERIAL_POLLS;
+}
+
 /* Fills the receiver from the stream as far as it has room and the guest listens. */
 static void pull_input(struct serial *s)
 {
@@ -172,7 +180,7 @@ static void pull_input(struct serial *s)
 
 	if (!s->env.stream || (st->mcr & UART_MCR_LOOP) || st->rx_count >= capacity)
 		return;
-	if (!(st->ier & UART_IER_RDI) && s->polls < SERIAL_POLLS)
+	if (!listening(s))
 		return;
 	n = s->env.stream->ops->read(s->env.stream, buf, capacity - st->rx_count);
 	for (size_t i = 0; i < n; i++)
