@@ -54,6 +54,9 @@ struct loop {
 	int epoll_fd;
 	int wake_fd; /* eventfd: a task was posted or the first timer changed */
 	struct loop_io wake_io;
+	void *round;               /* the events that are being handed out; NULL: none */
+	int round_len;             /* of them */
+	uint64_t removals;         /* descriptors removed so far */
 	struct loop_timer *timers; /* sorted by deadline */
 	struct loop_task *tasks;   /* newest first */
 	pthread_mutex_t task_lock; /* protects tasks: posting needs no loop lock */

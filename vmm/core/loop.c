@@ -115,10 +115,18 @@ int loop_io_set(struct loop *loop, struct loop_io *io, uint32_t events)
 
 void loop_io_del(struct loop *loop, struct loop_io *io)
 {
+	struct epoll_event *round = loop->round;
+
 	if (!io->added)
 		return;
 	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, io->fd, NULL);
 	io->added = false;
+	loop->removals++;
+	/* Its owner may free or reuse it now: what is still to be handed out must not find it. */
+	for (int i = 0; i < loop->round_len; i++) {
+		if (round[i].data.ptr == io)
+			round[i].data.ptr = NULL;
+	}
 }
 
 static void unlink_timer(struct loop *loop, struct loop_timer *timer)
@@ -208,11 +216,29 @@ static void run_tasks(struct loop *loop)
 		task->run(task);
 }
 
+static void run_io(struct loop *loop, struct epoll_event *events, int n)
+{
+	loop->round = events;
+	loop->round_len = n;
+	for (int i = 0; i < n; i++) {
+		struct loop_io *io = events[i].data.ptr;
+
+		if (io) /* an earlier callback of this round may have removed it */
+			io->ready(io, events[i].events);
+	}
+	loop->round = NULL;
+	loop->round_len = 0;
+}
+
+/* Runs as many timers as are due now: one that arms itself in the past waits for the next round. */
 static void run_timers(struct loop *loop)
 {
 	uint64_t now = loop_now(loop);
+	unsigned budget = 0;
 
-	while (loop->timers && loop->timers->deadline_ns <= now) {
+	for (struct loop_timer *t = loop->timers; t && t->deadline_ns <= now; t = t->next)
+		budget++;
+	while (budget-- > 0 && loop->timers && loop->timers->deadline_ns <= now) {
 		struct loop_timer *timer = loop->timers;
 
 		unlink_timer(loop, timer);
@@ -239,10 +265,12 @@ static int wait_ms(struct loop *loop, int limit_ms)
 int loop_run_once(struct loop *loop, int timeout_ms)
 {
 	struct epoll_event events[EVENTS_PER_WAIT];
+	uint64_t removals;
 	int n;
 
 	loop_lock(loop);
 	timeout_ms = wait_ms(loop, timeout_ms);
+	removals = loop->removals;
 	loop_unlock(loop);
 
 	n = epoll_wait(loop->epoll_fd, events, EVENTS_PER_WAIT, timeout_ms);
@@ -250,12 +278,9 @@ int loop_run_once(struct loop *loop, int timeout_ms)
 		return -errno;
 
 	loop_lock(loop);
-	for (int i = 0; i < n; i++) {
-		struct loop_io *io = events[i].data.ptr;
-
-		if (io->added) /* an earlier callback of this round may have removed it */
-			io->ready(io, events[i].events);
-	}
+	/* Another thread removed something meanwhile: it may be among these, and the others come again. */
+	if (loop->removals == removals)
+		run_io(loop, events, n);
 	run_timers(loop);
 	run_tasks(loop);
 	loop_unlock(loop);
