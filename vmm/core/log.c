@@ -77,7 +77,7 @@ void log_guest(const struct log *log, struct log_limit *limit, const char *fmt, 
 	if (!log || !log->sink || log->level < LOG_WARN)
 		return;
 	now = monotonic_ns();
-	if (limit->bytes >= LIMIT_TOTAL_BYTES ||
+	if (limit->bytes > LIMIT_TOTAL_BYTES - LINE_MAX_BYTES ||
 	    (limit->last_ns && now - limit->last_ns < LIMIT_INTERVAL_NS)) {
 		limit->lost++;
 		return;
