@@ -74,7 +74,8 @@ int kaslr_relocate(const struct image *payload, const struct kaslr_table *table,
 	size_t len;
 	int r;
 
-	if (!range_fits(table->offset, table->len, payload->len) || table->len % 4 != 0)
+	if ((table->lists != 2 && table->lists != 3) || table->len % 4 != 0 ||
+	    !range_fits(table->offset, table->len, payload->len))
 		return err_set(err, -EINVAL, "%s: the kernel's relocations are damaged", payload->path);
 	for (uint64_t pos = 0; pos < table->len; pos += len) {
 		len = (size_t)min_u64(sizeof(buf), table->len - pos);

@@ -86,8 +86,8 @@ struct bytes pipe_through(const char *tool, const char *command, const void *in,
 	need_tool(tool);
 	in_fd = file_with(in, len);
 	out_fd = file_with("", 0);
-	snprintf(full, sizeof(full), "(%s) </proc/%d/fd/%d >/proc/%d/fd/%d", command, getpid(), in_fd, getpid(),
-		 out_fd);
+	snprintf(full, sizeof(full), "(%s) </proc/%d/fd/%d >/proc/%d/fd/%d", command, getpid(), in_fd,
+		 getpid(), out_fd);
 	assert_int_equal(system(full), 0);
 	out = file_content(out_fd, 0);
 	close(in_fd);
@@ -134,11 +134,19 @@ struct bytes make_vmlinux(const struct kernel_shape *shape, size_t *ret_elf_len)
 		.e_phnum = 2,
 	};
 	Elf64_Phdr ph[2] = {
-		{.p_type = PT_LOAD, .p_offset = TEXT_OFFSET, .p_vaddr = KERNEL_MAP + LINK_ADDR,
-		 .p_paddr = LINK_ADDR, .p_filesz = text, .p_memsz = text},
+		{.p_type = PT_LOAD,
+		 .p_offset = TEXT_OFFSET,
+		 .p_vaddr = KERNEL_MAP + LINK_ADDR,
+		 .p_paddr = LINK_ADDR,
+		 .p_filesz = text,
+		 .p_memsz = text},
 		/* As the per-CPU section of older kernels: virtual address 0. */
-		{.p_type = PT_LOAD, .p_offset = TEXT_OFFSET + text, .p_vaddr = 0,
-		 .p_paddr = data_addr, .p_filesz = data, .p_memsz = data + shape->bss},
+		{.p_type = PT_LOAD,
+		 .p_offset = TEXT_OFFSET + text,
+		 .p_vaddr = 0,
+		 .p_paddr = data_addr,
+		 .p_filesz = data,
+		 .p_memsz = data + shape->bss},
 	};
 
 	bytes_add(&b, &eh, sizeof(eh));

@@ -3,11 +3,11 @@
 #ifndef TEST_BOOT_SUPPORT_H
 #define TEST_BOOT_SUPPORT_H
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -57,15 +57,16 @@ enum {
 };
 
 struct kernel_shape {
-	size_t text;         /* bytes of the first segment; 0: 64 KiB */
-	size_t bss;          /* further memory of the second segment */
-	unsigned lists;      /* relocation lists behind the ELF: 0, 2, 3 */
+	size_t text;    /* bytes of the first segment; 0: 64 KiB */
+	size_t bss;     /* further memory of the second segment */
+	unsigned lists; /* relocation lists behind the ELF: 0, 2, 3 */
 };
 
 /* Where the test kernel has what relocations change: offsets in its text. */
 enum { RELOC_AT_64 = 0x100, RELOC_AT_INVERSE = 0x200, RELOC_AT_32 = 0x300, RELOC_VALUE = 0x11223344 };
 
-/* An ELF vmlinux like the kernel's own, with a relocation table. `ret_elf_len`: without the table; may be NULL. */
+/* An ELF vmlinux like the kernel's own, with a relocation table. `ret_elf_len`: without the table; may be
+ * NULL. */
 struct bytes make_vmlinux(const struct kernel_shape *shape, size_t *ret_elf_len);
 
 /* A setup header as Linux 6.1 has it, for a payload of `unpacked` bytes. */

@@ -33,11 +33,12 @@ static void test_order(void **state)
 
 static void test_quiet(void **state)
 {
-	static const char *const loud[] = {"quiet",           "debug",       "loglevel=7",           "ignore_loglevel",
-					   "earlyprintk",     "earlycon",    "earlyprintk=serial",   "earlycon=uart,io,0x3f8",
-					   "a debug b",       "x\tquiet",    "root=/dev/vda debug ", "quiet -- x"};
-	static const char *const not[] = {"quieter", "nodebug", "debugx", "my.loglevel=3", "xquiet", "-- debug",
-					  "a -- loglevel=3", "earlyprintks"};
+	static const char *const loud[] = {
+		"quiet",       "debug",    "loglevel=7",           "ignore_loglevel",
+		"earlyprintk", "earlycon", "earlyprintk=serial",   "earlycon=uart,io,0x3f8",
+		"a debug b",   "x\tquiet", "root=/dev/vda debug ", "quiet -- x"};
+	static const char *const not [] = {"quieter", "nodebug",  "debugx",          "my.loglevel=3",
+					   "xquiet",  "-- debug", "a -- loglevel=3", "earlyprintks"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(loud); i++) {
@@ -51,11 +52,11 @@ static void test_quiet(void **state)
 		assert_int_equal(cmdline_build(buf, sizeof(buf), 100, &image, "k", NULL), 0);
 		assert_true(strncmp(buf, "base quiet ", 11) != 0 || strncmp(loud[i], "quiet", 5) == 0);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(not); i++) {
-		struct cmdline_parts parts = {"base", "", not[i], true};
+	for (size_t i = 0; i < ARRAY_SIZE(not ); i++) {
+		struct cmdline_parts parts = {"base", "", not [i], true};
 		char buf[128];
 
-		assert_false(cmdline_is_verbose(not[i]));
+		assert_false(cmdline_is_verbose(not [i]));
 		assert_int_equal(cmdline_build(buf, sizeof(buf), 100, &parts, "k", NULL), 0);
 		assert_true(strncmp(buf, "base quiet ", 11) == 0);
 	}
@@ -220,10 +221,10 @@ static void test_virtual(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_order),	 cmocka_unit_test(test_quiet),
-		cmocka_unit_test(test_word),	 cmocka_unit_test(test_too_long),
-		cmocka_unit_test(test_space),	 cmocka_unit_test(test_space_full),
-		cmocka_unit_test(test_slots),	 cmocka_unit_test(test_physical),
+		cmocka_unit_test(test_order),   cmocka_unit_test(test_quiet),
+		cmocka_unit_test(test_word),    cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_space),   cmocka_unit_test(test_space_full),
+		cmocka_unit_test(test_slots),   cmocka_unit_test(test_physical),
 		cmocka_unit_test(test_virtual),
 	};
 

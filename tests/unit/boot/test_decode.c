@@ -92,18 +92,17 @@ static void test_32_bit(void **state)
 /* Lying lengths: each is refused, or harmless. */
 static void test_lying_header(void **state)
 {
-	static const uint64_t values[] = {0, 1, 4, 0x7f, 0x80, 0xff, 0x1000, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff};
+	static const uint64_t values[] = {0,      1,          4,          0x7f,       0x80,      0xff,
+					  0x1000, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff};
 	static const struct {
 		size_t offset;
 		size_t size;
 	} fields[] = {
-#define FIELD(name)                                                                                              \
-	{                                                                                                        \
-		offsetof(struct setup_header, name), sizeof(((struct setup_header *)0)->name)                    \
-	}
-		FIELD(setup_sects), FIELD(syssize), FIELD(boot_flag), FIELD(jump), FIELD(header), FIELD(version),
-		FIELD(payload_offset), FIELD(payload_length), FIELD(init_size), FIELD(pref_address),
-		FIELD(kernel_alignment), FIELD(xloadflags), FIELD(cmdline_size), FIELD(initrd_addr_max),
+#define FIELD(name) {offsetof(struct setup_header, name), sizeof(((struct setup_header *)0)->name)}
+		FIELD(setup_sects),  FIELD(syssize),         FIELD(boot_flag),        FIELD(jump),
+		FIELD(header),       FIELD(version),         FIELD(payload_offset),   FIELD(payload_length),
+		FIELD(init_size),    FIELD(pref_address),    FIELD(kernel_alignment), FIELD(xloadflags),
+		FIELD(cmdline_size), FIELD(initrd_addr_max),
 	};
 
 	(void)state;
@@ -383,18 +382,12 @@ static void test_header_last(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sound),
-		cmocka_unit_test(test_old_protocol),
-		cmocka_unit_test(test_32_bit),
-		cmocka_unit_test(test_lying_header),
-		cmocka_unit_test(test_lying_payload),
-		cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_not_a_kernel),
-		cmocka_unit_test(test_decodable),
-		cmocka_unit_test(test_header),
-		cmocka_unit_test(test_key),
-		cmocka_unit_test(test_valid),
-		cmocka_unit_test(test_valid_header),
+		cmocka_unit_test(test_sound),         cmocka_unit_test(test_old_protocol),
+		cmocka_unit_test(test_32_bit),        cmocka_unit_test(test_lying_header),
+		cmocka_unit_test(test_lying_payload), cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_not_a_kernel),  cmocka_unit_test(test_decodable),
+		cmocka_unit_test(test_header),        cmocka_unit_test(test_key),
+		cmocka_unit_test(test_valid),         cmocka_unit_test(test_valid_header),
 		cmocka_unit_test(test_header_last),
 	};
 

@@ -19,13 +19,22 @@ static struct bytes tiny64(unsigned desc, uint64_t entry)
 {
 	Elf64_Ehdr eh = {
 		.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
-		.e_type = ET_EXEC, .e_machine = EM_X86_64, .e_version = EV_CURRENT, .e_entry = CODE + 8,
-		.e_phoff = sizeof(eh), .e_ehsize = sizeof(eh), .e_phentsize = sizeof(Elf64_Phdr),
+		.e_type = ET_EXEC,
+		.e_machine = EM_X86_64,
+		.e_version = EV_CURRENT,
+		.e_entry = CODE + 8,
+		.e_phoff = sizeof(eh),
+		.e_ehsize = sizeof(eh),
+		.e_phentsize = sizeof(Elf64_Phdr),
 		.e_phnum = desc ? 2 : 1,
 	};
 	Elf64_Phdr ph[2] = {
-		{.p_type = PT_LOAD, .p_offset = CODE_OFFSET, .p_vaddr = 0xffffffff80200000, .p_paddr = CODE,
-		 .p_filesz = CODE_LEN, .p_memsz = 3 * CODE_LEN},
+		{.p_type = PT_LOAD,
+		 .p_offset = CODE_OFFSET,
+		 .p_vaddr = 0xffffffff80200000,
+		 .p_paddr = CODE,
+		 .p_filesz = CODE_LEN,
+		 .p_memsz = 3 * CODE_LEN},
 		{.p_type = PT_NOTE, .p_offset = NOTE_OFFSET, .p_filesz = 16 + desc, .p_align = 4},
 	};
 	Elf64_Nhdr note = {.n_namesz = 4, .n_descsz = desc, .n_type = 18};
@@ -45,13 +54,23 @@ static struct bytes tiny32(void)
 {
 	Elf32_Ehdr eh = {
 		.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS32, ELFDATA2LSB, EV_CURRENT},
-		.e_type = ET_EXEC, .e_machine = EM_386, .e_version = EV_CURRENT, .e_entry = CODE,
-		.e_phoff = sizeof(eh), .e_ehsize = sizeof(eh), .e_phentsize = sizeof(Elf32_Phdr), .e_phnum = 2,
+		.e_type = ET_EXEC,
+		.e_machine = EM_386,
+		.e_version = EV_CURRENT,
+		.e_entry = CODE,
+		.e_phoff = sizeof(eh),
+		.e_ehsize = sizeof(eh),
+		.e_phentsize = sizeof(Elf32_Phdr),
+		.e_phnum = 2,
 	};
 	Elf32_Phdr ph[2] = {
 		{.p_type = PT_NOTE, .p_offset = NOTE_OFFSET, .p_filesz = 20, .p_align = 4},
-		{.p_type = PT_LOAD, .p_offset = CODE_OFFSET, .p_vaddr = CODE, .p_paddr = CODE,
-		 .p_filesz = CODE_LEN, .p_memsz = CODE_LEN},
+		{.p_type = PT_LOAD,
+		 .p_offset = CODE_OFFSET,
+		 .p_vaddr = CODE,
+		 .p_paddr = CODE,
+		 .p_filesz = CODE_LEN,
+		 .p_memsz = CODE_LEN},
 	};
 	Elf32_Nhdr note = {.n_namesz = 4, .n_descsz = 4, .n_type = 18};
 	struct bytes b = {0};
@@ -183,7 +202,8 @@ static void test_notes(void **state)
 {
 	static const struct {
 		uint32_t namesz, descsz;
-	} bad[] = {{0xffffffff, 4}, {4, 0xffffffff}, {0xffffffff, 0xffffffff}, {4, 0}, {0, 0}, {5, 8}, {4, 5}};
+	} bad[] = {{0xffffffff, 4}, {4, 0xffffffff}, {0xffffffff, 0xffffffff}, {4, 0}, {0, 0},
+		   {5, 8},          {4, 5}};
 	struct boot_entry entry;
 	struct machine m;
 	struct err err;
@@ -227,14 +247,14 @@ static void test_bad_places(void **state)
 		uint64_t paddr, memsz;
 		int code;
 	} cases[] = {
-		{0, 300, -ENOSPC},                        /* real-mode vectors */
-		{0x1000, 300, -ENOSPC},                   /* GDT */
-		{0x5000, 300, -ENOSPC},                   /* page tables */
-		{0x1ff00, 0x200, -ENOSPC},                /* ends of the boot data */
-		{0x20000, 300, 0},                        /* behind them */
-		{0x9fb00, 0x200, -ENOSPC},                /* past the end of low memory */
-		{0xe0000, 300, -ENOSPC},                  /* ACPI tables */
-		{MIB(4) - 300, 300, 0},                   /* the last bytes of RAM */
+		{0, 300, -ENOSPC},         /* real-mode vectors */
+		{0x1000, 300, -ENOSPC},    /* GDT */
+		{0x5000, 300, -ENOSPC},    /* page tables */
+		{0x1ff00, 0x200, -ENOSPC}, /* ends of the boot data */
+		{0x20000, 300, 0},         /* behind them */
+		{0x9fb00, 0x200, -ENOSPC}, /* past the end of low memory */
+		{0xe0000, 300, -ENOSPC},   /* ACPI tables */
+		{MIB(4) - 300, 300, 0},    /* the last bytes of RAM */
 		{MIB(4) - 299, 300, -ENOSPC},
 		{MIB(4), 300, -ENOSPC},
 		{0xfee00000, 300, -ENOSPC},
@@ -245,7 +265,7 @@ static void test_bad_places(void **state)
 		{CODE, UINT64_MAX - CODE, -EINVAL},
 		{CODE, MIB(2), 0},
 		{CODE, MIB(2) + 1, -ENOSPC},
-		{CODE, CODE_LEN - 1, -EINVAL},            /* less than in the file */
+		{CODE, CODE_LEN - 1, -EINVAL}, /* less than in the file */
 	};
 	struct boot_entry entry;
 	struct machine m;

@@ -68,8 +68,14 @@ struct recipe {
 	bool no_default;
 };
 
-static const struct recipe plain = {"none", "x86_64", "hash-1 { algo = \"sha256\"; }; hash-2 { algo = \"crc32\"; };",
-				    "bootargs = \"from-fit panic=1\";", "", "", false, false};
+static const struct recipe plain = {"none",
+				    "x86_64",
+				    "hash-1 { algo = \"sha256\"; }; hash-2 { algo = \"crc32\"; };",
+				    "bootargs = \"from-fit panic=1\";",
+				    "",
+				    "",
+				    false,
+				    false};
 
 static void make_its(const struct recipe *r, char *its, size_t cap)
 {
@@ -81,9 +87,10 @@ static void make_its(const struct recipe *r, char *its, size_t cap)
 		 "  arch = \"x86_64\"; os = \"linux\"; compression = \"none\"; %s }; %s };\n"
 		 "configurations { %s other { description = \"o\"; kernel = \"kernel\"; %s %s }; \n"
 		 " conf { description = \"c\"; kernel = \"kernel\"; %s %s }; }; };\n",
-		 r->arch, r->compression, r->hashes, r->hashes, r->images, r->no_default ? "" : "default = \"conf\";",
-		 r->no_default && !r->no_ramdisk ? "ramdisk = \"ramdisk\";" : "", r->no_default ? r->config : "",
-		 r->no_ramdisk ? "" : "ramdisk = \"ramdisk\";", r->config);
+		 r->arch, r->compression, r->hashes, r->hashes, r->images,
+		 r->no_default ? "" : "default = \"conf\";",
+		 r->no_default && !r->no_ramdisk ? "ramdisk = \"ramdisk\";" : "",
+		 r->no_default ? r->config : "", r->no_ramdisk ? "" : "ramdisk = \"ramdisk\";", r->config);
 }
 
 /* Runs mkimage over `kernel` and a ramdisk "RAMDISK". */
@@ -108,8 +115,9 @@ static struct bytes make_fit(const struct recipe *r, const struct bytes *kernel)
 		snprintf(command, sizeof(command), "cd %s && dtc -q -o board.dtb dts >log 2>&1", w.path);
 		assert_int_equal(system(command), 0);
 	}
-	snprintf(command, sizeof(command), "cd %s && mkimage %s -f its fit >log 2>&1 || { sed 's/^/# /' log; false; }",
-		 w.path, r->options);
+	snprintf(command, sizeof(command),
+		 "cd %s && mkimage %s -f its fit >log 2>&1 || { sed 's/^/# /' log; false; }", w.path,
+		 r->options);
 	assert_int_equal(system(command), 0);
 	fit = get(&w, "fit");
 	workdir_finish(&w);
@@ -175,7 +183,9 @@ static void must_run(struct run *run, const struct bytes *fit, const char *initr
 
 static const char *cmdline(const struct run *run)
 {
-	return mem_ptr(&run->m.mem, ((struct boot_params *)mem_ptr(&run->m.mem, run->entry.info, 4096))->hdr.cmd_line_ptr, 1);
+	return mem_ptr(&run->m.mem,
+		       ((struct boot_params *)mem_ptr(&run->m.mem, run->entry.info, 4096))->hdr.cmd_line_ptr,
+		       1);
 }
 
 static const char *ramdisk(const struct run *run, uint32_t *len)
@@ -252,8 +262,8 @@ static void test_compressed(void **state)
 {
 	static const struct {
 		const char *name, *tool, *command;
-	} codecs[] = {{"gzip", "gzip", "gzip -9"},     {"bzip2", "bzip2", "bzip2"}, {"lzma", "lzma", "lzma"},
-		      {"lzo", "lzop", "lzop"},         {"lz4", "lz4", "lz4 -c"},    {"lz4", "lz4", "lz4 -l -c"},
+	} codecs[] = {{"gzip", "gzip", "gzip -9"}, {"bzip2", "bzip2", "bzip2"}, {"lzma", "lzma", "lzma"},
+		      {"lzo", "lzop", "lzop"},     {"lz4", "lz4", "lz4 -c"},    {"lz4", "lz4", "lz4 -l -c"},
 		      {"zstd", "zstd", "zstd -q"}};
 	struct bytes kernel = vmlinux();
 	struct recipe recipe = plain;
@@ -548,7 +558,7 @@ static void test_damaged(void **state)
 		uint8_t *at = &fit.p[4 + r % 2000];
 		uint8_t old = *at;
 
-		*at = r >> 40 & 1 ? (uint8_t)(r >> 32) : (uint8_t)(old ^ (1 << (r >> 48) % 8));
+		*at = (uint8_t)(r >> 40 & 1 ? r >> 32 : old ^ (1ULL << (r >> 48) % 8));
 		run_fit(&run, &fit, NULL);
 		run_finish(&run);
 		*at = old;

@@ -243,9 +243,10 @@ static void test_bad_relocations(void **state)
 			boot_init(&b, 64, &(struct kernel_shape){.lists = 3}, NULL);
 			assert_int_equal(decoded_read(b.req.decoded_fd, &header, "", NULL), 0);
 			assert_int_equal(header.relocs.lists, 3);
-			assert_int_equal(fd_pwrite_full(b.req.decoded_fd, &bad[i], 4,
-							(off_t)(BOOT_CACHE_DATA + header.relocs.offset + word * 4)),
-					 0);
+			assert_int_equal(
+				fd_pwrite_full(b.req.decoded_fd, &bad[i], 4,
+					       (off_t)(BOOT_CACHE_DATA + header.relocs.offset + word * 4)),
+				0);
 			assert_int_equal(load(&b), -EINVAL);
 			assert_non_null(strstr(b.err.msg, "relocations"));
 			boot_finish(&b);
@@ -261,8 +262,6 @@ static void test_lying_relocations(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 6; i++) {
-		int r;
-
 		boot_init(&b, 64, &(struct kernel_shape){.lists = 3}, NULL);
 		assert_int_equal(decoded_read(b.req.decoded_fd, &header, "", NULL), 0);
 		if (i == 0)
@@ -278,9 +277,7 @@ static void test_lying_relocations(void **state)
 		else
 			header.relocs.lists = 100;
 		assert_int_equal(decoded_write(b.req.decoded_fd, &header, "", NULL), 0);
-		r = load(&b);
-		if (i != 5) /* three lists, whatever the header says, are three lists or an error */
-			assert_int_equal(r, -EINVAL);
+		assert_int_equal(load(&b), -EINVAL);
 		boot_finish(&b);
 	}
 }
@@ -518,7 +515,8 @@ static void test_zero_page(void **state)
 	assert_int_equal(bp->sentinel, 0);
 	assert_int_equal(bp->acpi_rsdp_addr, 0xe1230);
 	assert_int_equal(load_le64((const uint8_t *)bp + 0x70), 0xe1230);
-	assert_string_equal((char *)mem_ptr(&b.m.mem, bp->hdr.cmd_line_ptr, 1), "console=ttyS0 quiet panic=-1");
+	assert_string_equal((char *)mem_ptr(&b.m.mem, bp->hdr.cmd_line_ptr, 1),
+			    "console=ttyS0 quiet panic=-1");
 	assert_int_equal(bp->e820_entries, b.m.map.count);
 	for (unsigned i = 0; i < b.m.map.count; i++) {
 		assert_int_equal(bp->e820_table[i].addr, b.m.map.entries[i].gpa);
@@ -553,7 +551,8 @@ static uint64_t walk(const struct boot *b, uint64_t va)
 
 static void test_tables(void **state)
 {
-	static const uint64_t addresses[] = {0, 0x1234, MIB(2), MIB(16), MIB(1023), GIB(1), GIB(3) + 5, GIB(4) - 1};
+	static const uint64_t addresses[] = {0,         0x1234, MIB(2),     MIB(16),
+					     MIB(1023), GIB(1), GIB(3) + 5, GIB(4) - 1};
 	const uint8_t *gdt;
 	struct boot b;
 

@@ -305,7 +305,8 @@ static void test_huge_dictionary(void **state)
 
 static void test_huge_window_zstd(void **state)
 {
-	/* RFC 8878, 3.1.1.1: magic, descriptor 0, window descriptor exponent 31 (2 TiB), an empty last block. */
+	/* RFC 8878, 3.1.1.1: magic, descriptor 0, window descriptor exponent 31 (2 TiB), an empty last block.
+	 */
 	static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xf8, 0x01, 0x00, 0x00, 0, 0x10, 0, 0};
 	struct setup_header hdr = make_setup(1 << 20);
 	struct bytes got;
@@ -327,7 +328,8 @@ static void test_large_dictionary(void **state)
 	p = pack(&xz, 0);
 	hdr = make_setup(p.plain.len);
 	bytes_free(&p.data);
-	p.data = pipe_through("xz", "xz --check=crc32 --x86 --lzma2=preset=0,dict=128MiB", p.plain.p, p.plain.len);
+	p.data = pipe_through("xz", "xz --check=crc32 --x86 --lzma2=preset=0,dict=128MiB", p.plain.p,
+			      p.plain.len);
 	add_size(&p.data, p.plain.len);
 	if (decode(&hdr, p.data.p, p.data.len, LIMIT, &got, &err) < 0)
 		fail_msg("%s", err.msg);
@@ -398,13 +400,13 @@ static void test_sparse(void **state)
 	close(out);
 }
 
-#define EACH(test, codec)                                                                                        \
-	{                                                                                                        \
-		#test "[" #codec "]", test, NULL, NULL, (void *)(uintptr_t)&codec                                \
+#define EACH(test, codec)                                                         \
+	{                                                                         \
+#test "[" #codec "]", test, NULL, NULL, (void *)(uintptr_t)&codec \
 	}
-#define CODEC(codec)                                                                                             \
-	EACH(test_whole, codec), EACH(test_cut, codec), EACH(test_flipped, codec), EACH(test_lying_size, codec), \
-		EACH(test_bomb, codec), EACH(test_no_elf, codec)
+#define CODEC(codec)                                                               \
+	EACH(test_whole, codec), EACH(test_cut, codec), EACH(test_flipped, codec), \
+		EACH(test_lying_size, codec), EACH(test_bomb, codec), EACH(test_no_elf, codec)
 
 int main(void)
 {
