@@ -13,7 +13,7 @@
 
 struct err {
 	int code;      /* negative errno, 0 when nothing failed */
-	char msg[320]; /* one line, no newline, NUL-terminated */
+	char msg[320]; /* one line, NUL-terminated; control bytes have become '?' */
 };
 
 /*

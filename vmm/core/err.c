@@ -12,6 +12,15 @@ static void append(struct err *e, const char *text)
 	snprintf(e->msg + used, sizeof(e->msg) - used, "%s", text);
 }
 
+/* The text may quote what a user or a file said: it stays one line, and cannot move the cursor. */
+static void tidy(struct err *e)
+{
+	for (char *c = e->msg; *c; c++) {
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	}
+}
+
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -22,6 +31,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
 	va_end(ap);
+	tidy(e);
 	return code;
 }
 
@@ -35,6 +45,7 @@ int err_errno(struct err *e, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
 	va_end(ap);
+	tidy(e);
 	append(e, ": ");
 	append(e, strerrordesc_np(-code) ? strerrordesc_np(-code) : "unknown error");
 	return code;
@@ -51,6 +62,7 @@ int err_prefix(struct err *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
 	va_end(ap);
+	tidy(e);
 	append(e, ": ");
 	append(e, old.msg);
 	return e->code;
