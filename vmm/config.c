@@ -55,6 +55,7 @@ int config_parse_size(const char *text, uint64_t *ret_bytes)
 int config_parse_seconds(const char *text, uint64_t *ret_ns)
 {
 	const double ten_years = 10 * 366 * 86400.0;
+	uint64_t ns;
 	char *end;
 	double s;
 
@@ -65,8 +66,11 @@ int config_parse_seconds(const char *text, uint64_t *ret_ns)
 	s = strtod(text, &end);
 	if (*end || !(s > 0) || s > ten_years)
 		return -EINVAL;
-	*ret_ns = (uint64_t)(s * 1e9);
-	return *ret_ns > 0 ? 0 : -EINVAL;
+	ns = (uint64_t)(s * 1e9);
+	if (ns == 0)
+		return -EINVAL;
+	*ret_ns = ns;
+	return 0;
 }
 
 static int apply_kernel(struct vm_config *c, const char *option, const char *value, struct err *err)
@@ -313,20 +317,23 @@ static void set_defaults(struct vm_config *c)
 int config_parse(int argc, char *const argv[], struct vm_config *ret_config, struct err *err)
 {
 	struct words w = {.count = argc, .at = argv};
+	struct vm_config config;
 	int r = 0;
 
-	set_defaults(ret_config);
+	set_defaults(&config);
 	while (w.next < w.count && r == 0) {
 		const char *word = w.at[w.next++];
 
 		if (strcmp(word, "--") == 0)
 			return err_set(err, -EINVAL, "--: this hull cannot run a COMMAND in the guest");
 		if (strncmp(word, "--", 2) == 0)
-			r = parse_long(&w, word, ret_config, err);
+			r = parse_long(&w, word, &config, err);
 		else if (word[0] == '-' && word[1])
-			r = parse_short(&w, word, ret_config, err);
+			r = parse_short(&w, word, &config, err);
 		else
 			return err_set(err, -EINVAL, "unexpected word '%s': options begin with '-'", word);
 	}
+	if (r == 0)
+		*ret_config = config;
 	return r;
 }
