@@ -117,6 +117,22 @@ static void test_truncation_at_the_join(void **state)
 	}
 }
 
+/* What is quoted cannot add lines, nor reach the terminal. */
+static void test_control_bytes(void **state)
+{
+	struct err err = {0};
+
+	(void)state;
+	err_set(&err, -EINVAL, "-c %s", "1\n2\x1b[2J\x7f\t");
+	assert_string_equal(err.msg, "-c 1?2?[2J??");
+	err_errno(&err, -ENOENT, "%s", "a\r\nb");
+	assert_string_equal(err.msg, "a??b: No such file or directory");
+	err_prefix(&err, "\n");
+	assert_string_equal(err.msg, "?: a??b: No such file or directory");
+	err_set(&err, -EINVAL, "caf\xc3\xa9");
+	assert_string_equal(err.msg, "caf\xc3\xa9");
+}
+
 static void test_null(void **state)
 {
 	(void)state;
@@ -131,7 +147,7 @@ int main(void)
 		cmocka_unit_test(test_set),           cmocka_unit_test(test_errno),
 		cmocka_unit_test(test_errno_unknown), cmocka_unit_test(test_prefix),
 		cmocka_unit_test(test_truncation),    cmocka_unit_test(test_truncation_at_the_join),
-		cmocka_unit_test(test_null),
+		cmocka_unit_test(test_control_bytes), cmocka_unit_test(test_null),
 	};
 
 	return cmocka_run_group_tests_name("err", tests, NULL, NULL);
