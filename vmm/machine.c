@@ -203,6 +203,7 @@ static int build_vcpus(struct machine *m, struct err *err)
 		.mem = &m->mem,
 		.ended = on_vcpu_end,
 		.arg = m,
+		.machine_ended = &m->ended,
 		.first_entry_ns = &m->report->phase_ns[PHASE_ENTRY],
 	};
 	int r;

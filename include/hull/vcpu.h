@@ -51,6 +51,7 @@ struct vcpu_env {
 	void (*ended)(void *arg, const struct vcpu *vcpu,
 		      const struct vcpu_end *end); /* on the vCPU's thread */
 	void *arg;
+	const int *machine_ended; /* atomic: not zero once the guest must not run on */
 	uint64_t *first_entry_ns; /* CLOCK_MONOTONIC before vCPU 0's first KVM_RUN; may be NULL */
 };
 

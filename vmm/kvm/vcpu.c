@@ -69,7 +69,8 @@ void vcpu_finish(struct vcpu *vcpu)
 
 static bool stopping(struct vcpu *vcpu)
 {
-	return __atomic_load_n(&vcpu->stop, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&vcpu->stop, __ATOMIC_ACQUIRE) ||
+	       __atomic_load_n(vcpu->env.machine_ended, __ATOMIC_ACQUIRE);
 }
 
 static void end(struct vcpu *vcpu, struct vcpu_end *e, bool registers)
