@@ -2,8 +2,10 @@
 /* The cache of decoded kernels; see kernel_cache.h. */
 #include "kernel_cache.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +18,10 @@
 #include "hull/util.h"
 #include "sandbox/confine.h"
 
-enum { PATH_BYTES = 4096 };
+enum {
+	PATH_BYTES = 4096,
+	MAX_ENTRIES = 8, /* some 50 MB each */
+};
 
 /* Opens, and makes, the directory of the cache; -errno when there is none to be had. */
 static int open_dir(void)
@@ -58,6 +63,45 @@ static int open_new(int dir, bool *ret_in_cache)
 	return fd >= 0 ? fd : memfd_create("hull-kernel", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 }
 
+/* Finds the oldest entry and counts them all. */
+static unsigned oldest_entry(DIR *dir, char name[static NAME_MAX + 1])
+{
+	struct timespec oldest = {0};
+	unsigned count = 0;
+	struct dirent *entry;
+	struct stat st;
+
+	rewinddir(dir);
+	while ((entry = readdir(dir)) != NULL) {
+		if (strncmp(entry->d_name, "kernel-", 7) != 0 ||
+		    fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		if (count++ == 0 || st.st_mtim.tv_sec < oldest.tv_sec) {
+			oldest = st.st_mtim;
+			snprintf(name, NAME_MAX + 1, "%s", entry->d_name);
+		}
+	}
+	return count;
+}
+
+/* Every new kernel of the distribution makes an entry: the oldest ones go. */
+static void prune(int dir_fd)
+{
+	char name[NAME_MAX + 1];
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (!dir) {
+		fd_close(&fd);
+		return;
+	}
+	while (oldest_entry(dir, name) > MAX_ENTRIES) {
+		if (unlinkat(dir_fd, name, 0) < 0)
+			break;
+	}
+	closedir(dir);
+}
+
 /* Gives the unnamed, complete file its name, replacing an entry that was not valid. */
 static void publish(int dir, int fd, const char *name)
 {
@@ -70,6 +114,7 @@ static void publish(int dir, int fd, const char *name)
 		return; /* a full or read-only disk: the next start decodes again */
 	if (renameat(dir, temporary, dir, name) < 0)
 		unlinkat(dir, temporary, 0);
+	prune(dir);
 }
 
 /* What the decoding process leaves behind; shared with it. */

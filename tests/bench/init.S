@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The smallest init: one line on the console, then power-off. No C library, as
- * that would ask the CPU for its caches dozens of times, an exit each.
+ * The smallest init: one line on the console, then power-off; with WAIT, it
+ * stays. No C library, as that would ask the CPU for its caches dozens of times,
+ * an exit each.
  */
 	.globl _start
 	.text
@@ -11,6 +12,10 @@ _start:
 	lea line(%rip), %rsi
 	mov $line_end - line, %edx
 	syscall
+#ifdef WAIT
+	mov $34, %eax			/* pause() */
+	syscall
+#endif
 	mov $169, %eax			/* reboot(magic, magic2, LINUX_REBOOT_CMD_POWER_OFF) */
 	mov $0xfee1dead, %edi
 	mov $672274793, %esi
