@@ -9,7 +9,6 @@
 #include "dry_run.h"
 #include "hull/config.h"
 #include "hull/util.h"
-#include "hull/vm.h"
 #include "kernel_cache.h"
 #include "open.h"
 #include "summary.h"
@@ -24,16 +23,6 @@ static int fail(const struct err *err)
 	return EXIT_HULL_FAILED;
 }
 
-static void warn_about_kvm(const struct vm_config *config, int log)
-{
-	static const char text[] =
-		"hull: warning: this CPU shows neither vmx nor svm: its KVM cannot run unmodified kernels ('hull "
-		"doctor')\n";
-
-	if (config->log_level >= LOG_WARN && !vm_cpu_has_virtualisation(NULL))
-		fd_write_full(log, text, sizeof(text) - 1);
-}
-
 static int start(const struct vm_config *config, struct resources *res, struct report *report)
 {
 	struct err err = {0};
@@ -42,7 +31,6 @@ static int start(const struct vm_config *config, struct resources *res, struct r
 	if (r < 0)
 		return fail(&err);
 	report_phase(report, PHASE_OPEN);
-	warn_about_kvm(config, res->log);
 	r = kernel_cache_get(&res->kernel, min_u64(config->memory, max_decoded_bytes), &res->decoded,
 			     &report->from_cache, &err);
 	if (r < 0)

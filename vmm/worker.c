@@ -78,6 +78,15 @@ static int confine_worker(const struct resources *res, int control, int parent, 
 	return confine(keep, n, parent, err);
 }
 
+static void warn_about_kvm(const struct log *log)
+{
+	if (!vm_cpu_has_virtualisation(NULL))
+		log_line(
+			log, LOG_WARN,
+			"warning: this CPU shows neither vmx nor svm: its KVM cannot run unmodified kernels (see "
+			"'hull doctor')");
+}
+
 static int run_machine(struct machine *machine, const struct vm_config *config, const struct resources *res,
 		       struct report *report, int control, const struct log *log, struct err *err)
 {
@@ -88,6 +97,7 @@ static int run_machine(struct machine *machine, const struct vm_config *config, 
 	int r = machine_build(machine, config, res, report, log, err);
 
 	if (r == 0) {
+		warn_about_kvm(log);
 		r = loop_io_add(&machine->loop, &c.io);
 		if (r < 0)
 			err_errno(err, r, "control socket");
