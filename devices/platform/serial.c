@@ -326,14 +326,22 @@ static void write_ier(struct serial *s, uint8_t val)
 	pull_input(s);
 }
 
-/* 8.4: the other bits count only while bit 0 is written as 1; changing bit 0 empties the FIFOs. */
+/*
+ * 8.4: the other bits count only while bit 0 is written as 1; changing bit 0
+ * empties the FIFOs, as bit 1 does. Once the guest listens, however, what the
+ * stream has given stays: the line has no other end that would send it again,
+ * and more would come at once anyway. Linux' driver enables the interrupt
+ * before the FIFO, and would lose what had come first.
+ */
 static void write_fcr(struct serial *s, uint8_t val)
 {
 	struct serial_state *st = &s->st;
+	bool clear;
 
 	if (!(val & UART_FCR_ENABLE_FIFO))
 		val = 0;
-	if (((val ^ st->fcr) & UART_FCR_ENABLE_FIFO) || (val & UART_FCR_CLEAR_RCVR))
+	clear = ((val ^ st->fcr) & UART_FCR_ENABLE_FIFO) || (val & UART_FCR_CLEAR_RCVR);
+	if (clear && ((st->mcr & UART_MCR_LOOP) || !listening(s)))
 		rx_clear(st);
 	st->fcr = val & (UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_MASK);
 	update_line(s);

@@ -486,11 +486,32 @@ static void test_fifo_control(void **state)
 	/* The other bits count only together with the enable bit. */
 	out(rig, UART_FCR, UART_FCR_TRIGGER_14 | UART_FCR_CLEAR_RCVR);
 	assert_int_equal(in(rig, UART_IIR), UART_IIR_NO_INT);
-	open_port(rig, UART_IER_RDI);
-	type(rig, "lost");
-	out(rig, UART_FCR, 0); /* changing the mode empties the FIFO */
-	assert_false(in(rig, UART_LSR) & UART_LSR_DR);
-	assert_int_equal(in(rig, UART_IIR), UART_IIR_NO_INT);
+	out(rig, UART_FCR, UART_FCR_ENABLE_FIFO);
+	out(rig, UART_MCR, UART_MCR_LOOP);
+	for (unsigned i = 0; i < 4; i++) {
+		out(rig, UART_TX, 'x');
+		out(rig, UART_TX, 'y');
+		assert_true(in(rig, UART_LSR) & UART_LSR_DR);
+		/* Changing the mode empties the FIFO, as the bit for it does. */
+		out(rig, UART_FCR, i == 0 || i == 3 ? 0 : UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_RCVR);
+		assert_false(in(rig, UART_LSR) & UART_LSR_DR);
+		assert_int_equal(in(rig, UART_IIR) & 0x0f, UART_IIR_NO_INT);
+	}
+	out(rig, UART_MCR, 0);
+}
+
+/* Linux enables the interrupt, then the FIFO, and clears it: nothing of the input may be lost. */
+static void test_input_survives_setup(void **state)
+{
+	struct rig *rig = rig_of(state);
+
+	type(rig, "0123456789abcdefgh");
+	out(rig, UART_MCR, UART_MCR_OUT2);
+	out(rig, UART_IER, UART_IER_RLSI | UART_IER_RDI);
+	out(rig, UART_FCR, UART_FCR_ENABLE_FIFO);
+	out(rig, UART_FCR, UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_8 | UART_FCR_CLEAR_RCVR);
+	for (unsigned i = 0; i < 18; i++)
+		assert_int_equal(in(rig, UART_RX), "0123456789abcdefgh"[i]);
 }
 
 static void test_state(void **state)
@@ -557,6 +578,7 @@ int main(void)
 		CASE(test_modem_lines),
 		CASE(test_interrupt_priority),
 		CASE(test_fifo_control),
+		CASE(test_input_survives_setup),
 		CASE(test_state),
 		cmocka_unit_test(test_no_stream),
 	};
