@@ -16,6 +16,7 @@
 #include "dsdt.h"
 #include "hull/power.h"
 #include "hull/util.h"
+#include "reset_vector.h"
 
 enum {
 	TABLE_ALIGN = 16,
@@ -265,6 +266,12 @@ int acpi_build(const struct acpi_machine *machine, const struct guest_mem *mem, 
 	if (!area.base || gpa % TABLE_ALIGN)
 		return err_set(err, -EINVAL, "no guest memory for ACPI tables at 0x%llx",
 			       (unsigned long long)gpa);
+	if (range_fits(RESET_VECTOR - gpa, RESET_VECTOR_SIZE, len)) {
+		uint64_t port = acpi_place(machine, "power")->ranges[0].base + POWER_RESET;
+
+		area.len = RESET_VECTOR - gpa;
+		reset_vector_write(area.base + area.len, (uint16_t)port, POWER_RESET_VALUE);
+	}
 	if (len < RSDP_SIZE)
 		return err_set(err, -ENOSPC, "ACPI tables do not fit into %llu bytes",
 			       (unsigned long long)len);

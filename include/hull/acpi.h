@@ -28,7 +28,10 @@ struct acpi_machine {
 
 /*
  * Writes all tables into guest memory at [gpa, gpa + len), 16-byte aligned, and
- * gives the address of the RSDP. Errors: -ENOSPC (area too small), -EINVAL.
+ * gives the address of the RSDP. When the area holds the reset vector, 0xffff0,
+ * it gets code that resets the machine: on hardware-reduced systems Linux prefers
+ * EFI to reboot, and without EFI it falls back to jumping there.
+ * Errors: -ENOSPC (area too small), -EINVAL.
  */
 int acpi_build(const struct acpi_machine *machine, const struct guest_mem *mem, uint64_t gpa, uint64_t len,
 	       uint64_t *ret_rsdp, struct err *err);

@@ -224,6 +224,29 @@ static void test_mcfg(void **state)
 	mem_finish(&t.mem);
 }
 
+/* The code at f000:fff0 writes the reset value to the reset register. */
+static void test_reset_vector(void **state)
+{
+	static const uint8_t want[] = {0xfa, 0xba, 0x00, 0x06, 0xb0, POWER_RESET_VALUE,
+				       0xee, 0xf4, 0xeb, 0xfd};
+	struct acpi_machine m = machine(1);
+	struct tables t;
+	uint8_t *p;
+
+	(void)state;
+	build(&t, &m);
+	p = mem_ptr(&t.mem, 0xffff0, 16);
+	assert_non_null(p);
+	assert_memory_equal(p, want, sizeof(want));
+	/* An area that ends before it leaves it alone, as does one that starts after it. */
+	memset(p, 0x11, 16);
+	assert_int_equal(acpi_build(&m, &t.mem, AREA, AREA_LEN - 1, &t.rsdp, NULL), 0);
+	assert_int_equal(acpi_build(&m, &t.mem, MIB(1), AREA_LEN, &t.rsdp, NULL), 0);
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(p[i], 0x11);
+	mem_finish(&t.mem);
+}
+
 /* The area must be big enough, byte by byte; no byte after it is touched. */
 static void test_area(void **state)
 {
@@ -506,11 +529,11 @@ static void test_iasl(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fadt),     cmocka_unit_test(test_madt),
-		cmocka_unit_test(test_mcfg),     cmocka_unit_test(test_area),
-		cmocka_unit_test(test_refused),  cmocka_unit_test(test_pkg_length),
-		cmocka_unit_test(test_integers), cmocka_unit_test(test_ids),
-		cmocka_unit_test(test_iasl),
+		cmocka_unit_test(test_fadt),         cmocka_unit_test(test_madt),
+		cmocka_unit_test(test_mcfg),         cmocka_unit_test(test_area),
+		cmocka_unit_test(test_reset_vector), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_pkg_length),   cmocka_unit_test(test_integers),
+		cmocka_unit_test(test_ids),          cmocka_unit_test(test_iasl),
 	};
 
 	return cmocka_run_group_tests_name("acpi", tests, NULL, NULL);
