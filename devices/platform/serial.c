@@ -91,7 +91,7 @@ struct serial {
 
 static unsigned fifo_capacity(const struct serial_state *st)
 {
-	return st->fcr & UART_FCR_ENABLE_FIFO ? SERIAL_FIFO : 1;
+	return (st->fcr & UART_FCR_ENABLE_FIFO) ? SERIAL_FIFO : 1;
 }
 
 /* The level of the modem lines, as the upper half of MSR (8.7, 8.8). */

@@ -50,9 +50,9 @@ uint32_t pci_config_read(const struct pci_func *func, uint64_t off, unsigned len
 void pci_config_write(struct pci_func *func, uint64_t off, unsigned len, uint32_t val);
 
 /*
- * Plugs `func`, which stays the caller's, into `slot` (1 to 31) of the instance of
+ * Plugs `func`, which stays the caller's, into `slot` (1 to 31) of `dev`, an instance of
  * type "pci-root". Errors: -EINVAL (no such slot), -EEXIST (taken).
  */
-int pci_root_add(void *root, unsigned slot, struct pci_func *func, struct err *err);
+int pci_root_add(void *dev, unsigned slot, struct pci_func *func, struct err *err);
 
 #endif

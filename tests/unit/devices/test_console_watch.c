@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,11 +110,11 @@ static void test_long_lines(void **state)
 	(void)state;
 	for (unsigned pad = 0; pad < 1000; pad++) {
 		memset(text, 'x', pad);
-		strcpy(text + pad, "[    1.000000][    T1] " PANIC ": y\r\n");
+		snprintf(text + pad, sizeof(text) - pad, "%s", "[    1.000000][    T1] " PANIC ": y\r\n");
 		if (!panics_in_steps(text, strlen(text), 1) || !panics_in_steps(text, strlen(text), 64))
 			fail_msg("after %u bytes of other text", pad);
 		/* Cut off from its line's start, the bare message does not become one. */
-		strcpy(text + pad, PANIC ": y\r\n");
+		snprintf(text + pad, sizeof(text) - pad, "%s", PANIC ": y\r\n");
 		if (panics_in_steps(text, strlen(text), 7) != (pad == 0))
 			fail_msg("bare, after %u bytes of other text", pad);
 	}
