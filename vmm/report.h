@@ -45,7 +45,7 @@ enum phase {
 	PHASES,
 };
 
-enum { REPORT_TAIL_BYTES = 4096 };
+enum { REPORT_TAIL_BYTES = 8192 };
 
 struct report {
 	uint64_t phase_ns[PHASES]; /* CLOCK_MONOTONIC; 0: not reached */

@@ -13,7 +13,7 @@
 #include "hull/util.h"
 #include "supervisor.h"
 
-enum { TAIL_LINES = 12, LINE_BYTES = 1200 };
+enum { TAIL_LINES = 15, LINE_BYTES = 1200 };
 
 /* Printable text stays; the rest cannot move the cursor or set the terminal's title. */
 static void escape(char *out, size_t cap, const char *text, size_t len)
@@ -136,11 +136,22 @@ static size_t last_lines(const char *text, size_t len, unsigned lines)
 	return at;
 }
 
+/* Where the line begins that says why the kernel panicked; `len` when there is none. */
+static size_t panic_line(const char *text, size_t len)
+{
+	static const char words[] = "Kernel panic - not syncing";
+	const char *at = memmem(text, len, words, sizeof(words) - 1);
+
+	while (at && at > text && at[-1] != '\n')
+		at--;
+	return at ? (size_t)(at - text) : len;
+}
+
 /* The guest's last words, unless the user has just read them on the same terminal. */
 static void print_tail(const struct report *r)
 {
 	size_t len = min_u64(r->tail_len, REPORT_TAIL_BYTES);
-	size_t from = last_lines(r->tail, len, TAIL_LINES);
+	size_t from = min_u64(last_lines(r->tail, len, TAIL_LINES), panic_line(r->tail, len));
 
 	if (len == 0 || (isatty(STDOUT_FILENO) && isatty(STDERR_FILENO)))
 		return;

@@ -112,7 +112,7 @@ static void *sink_thread(void *arg)
 		s->tail += n;
 		if (r < 0) {
 			s->failed = true;
-			s->dropped += s->head - s->tail;
+			s->dropped += n + s->head - s->tail;
 			s->tail = s->head;
 		}
 		if (s->head == s->tail)

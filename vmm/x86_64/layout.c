@@ -58,7 +58,7 @@ const struct device_place *arch_places(unsigned *ret_count)
 		},
 		{
 			.type = "i8042",
-			.ranges = {{SPACE_PIO, 0x60, 1}, {SPACE_PIO, 0x64, 1}},
+			.ranges = {{SPACE_PIO, 0x60, 1}, {SPACE_PIO, 0x64, 1}, {SPACE_PIO, 0x61, 1}},
 			.gsi = -1,
 		},
 		{
