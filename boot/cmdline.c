@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "hull/boot.h"
+
 /* As the kernel does: everything up to the space character separates words. */
 static bool is_space(char c)
 {
@@ -95,4 +97,11 @@ int cmdline_build(char *buf, size_t cap, size_t limit, const struct cmdline_part
 			       used, path, limit);
 	buf[used] = '\0';
 	return 0;
+}
+
+int boot_cmdline(const char *base, const char *user, bool quiet, char *buf, size_t cap, struct err *err)
+{
+	const struct cmdline_parts parts = {.base = base, .image = "", .user = user, .quiet = quiet};
+
+	return cmdline_build(buf, cap, cap, &parts, "", err);
 }

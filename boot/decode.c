@@ -42,8 +42,8 @@ static int unpack(struct job *job, enum payload_kind kind, const struct image *i
 	int r;
 
 	if (want > job->limit)
-		return err_set(err, -EFBIG, "%s: the kernel unpacks to %llu bytes, which is too much",
-			       in->path, (unsigned long long)want);
+		return err_set(err, -EFBIG, "%s: too little RAM: the kernel unpacks to %llu MiB", in->path,
+			       (unsigned long long)(want >> 20) + 1);
 	r = payload_decode(kind, in, &out, err);
 	if (r < 0)
 		return r;

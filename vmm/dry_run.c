@@ -63,15 +63,16 @@ static json_t *initrds_json(const struct resources *res)
 static json_t *machine_json(const struct vm_config *config, const struct resources *res)
 {
 	char base[CMDLINE_BASE_BYTES];
+	char line[CONFIG_MAX_APPEND + CMDLINE_BASE_BYTES + 16];
 
 	resolve_cmdline(config, base);
-	return json_pack("{s:s, s:I, s:I, s:o, s:s, s:o, s:s, s:s, s:b, s:s, s:f, s:s?, s:o}", "name",
-			 config->name, "cpus", (json_int_t)config->cpus, "memory", (json_int_t)config->memory,
-			 "ram", memory_json(config), "kernel", res->kernel.path, "initrds", initrds_json(res),
-			 "machine_cmdline", base, "user_cmdline", config->append, "quiet",
-			 config->log_level < LOG_INFO, "console",
-			 config->console == CONSOLE_SERIAL ? "serial" : "none", "timeout_seconds",
-			 (double)config->timeout_ns / 1e9, "log", config->log, "devices",
+	if (boot_cmdline(base, config->append, config->log_level < LOG_INFO, line, sizeof(line), NULL) < 0)
+		return NULL;
+	return json_pack("{s:s, s:I, s:I, s:o, s:s, s:o, s:s, s:s, s:f, s:s?, s:o}", "name", config->name,
+			 "cpus", (json_int_t)config->cpus, "memory", (json_int_t)config->memory, "ram",
+			 memory_json(config), "kernel", res->kernel.path, "initrds", initrds_json(res),
+			 "cmdline", line, "console", config->console == CONSOLE_SERIAL ? "serial" : "none",
+			 "timeout_seconds", (double)config->timeout_ns / 1e9, "log", config->log, "devices",
 			 devices_json(config));
 }
 

@@ -126,4 +126,10 @@ struct boot_entry {
 int boot_load(const struct boot_request *req, const struct guest_mem *mem, struct boot_entry *ret_entry,
 	      struct err *err);
 
+/*
+ * The command line that boot_load() gives a kernel that has no words of its
+ * own: base, "quiet" if wanted, user. Errors: -E2BIG.
+ */
+int boot_cmdline(const char *base, const char *user, bool quiet, char *buf, size_t cap, struct err *err);
+
 #endif
