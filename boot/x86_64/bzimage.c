@@ -60,9 +60,8 @@ int bzimage_parse(const struct image *img, struct bzimage *ret, struct err *err)
 	body = min_u64((uint64_t)hdr->syssize * 16, img->len - setup);
 	if (body <= BZIMAGE_ENTRY64)
 		return err_set(err, -EINVAL, "%s: the bzImage is damaged: no code", img->path);
-	if (hdr->payload_length < PAYLOAD_TAIL + 1 ||
-	    !range_fits(hdr->payload_offset, hdr->payload_length, img->len - setup))
-		return err_set(err, -EINVAL, "%s: the bzImage is damaged or cut short", img->path);
+	if (hdr->payload_length <= PAYLOAD_TAIL)
+		return err_set(err, -EINVAL, "%s: the bzImage is damaged: no compressed kernel", img->path);
 	r = image_part(img, setup, body, &ret->body, err);
 	if (r == 0)
 		r = image_part(img, setup + hdr->payload_offset, hdr->payload_length, &ret->payload, err);

@@ -17,6 +17,7 @@
 #define HULL_BOOT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "hull/err.h"
