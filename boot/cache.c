@@ -87,7 +87,7 @@ int decoded_read(int fd, struct decoded_header *ret, const char *path, struct er
 
 bool boot_cache_valid(int fd, const struct boot_cache_key *key)
 {
-	struct decoded_header header;
+	struct decoded_header header = {0};
 	struct stat st;
 
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||

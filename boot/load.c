@@ -358,7 +358,7 @@ static int write_tables(const struct loader *l, struct boot_entry *entry, struct
 
 static int load(struct loader *l, struct boot_entry *ret_entry, struct err *err)
 {
-	struct boot_entry entry;
+	struct boot_entry entry = {0};
 	int r;
 
 	r = open_kernel(l, err);

@@ -286,7 +286,7 @@ static int parse_short(struct words *w, const char *word, struct vm_config *c, s
 	for (const char *p = word + 1; *p; p++) {
 		const struct option_row *row = find_letter(*p);
 		char option[3] = {'-', *p, '\0'};
-		const char *value;
+		const char *value = NULL;
 		int r;
 
 		if (!row)

@@ -73,7 +73,8 @@ int bus_add(struct bus *bus, const struct bus_range *range, struct err *err)
 		return err_set(err, -ENOSPC, "more than %d %s ranges", BUS_MAX_RANGES, bus->name);
 	if (grow(bus) < 0)
 		return err_errno(err, -ENOMEM, "%s range", bus->name);
-	memmove(&bus->ranges[at + 1], &bus->ranges[at], (bus->count - at) * sizeof(*range));
+	if (at < bus->count)
+		memmove(&bus->ranges[at + 1], &bus->ranges[at], (bus->count - at) * sizeof(*range));
 	bus->ranges[at] = *range;
 	bus->count++;
 	return 0;

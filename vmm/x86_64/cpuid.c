@@ -35,7 +35,6 @@ enum {
 
 struct arch_cpu_model {
 	struct kvm_cpuid2 *cpuid; /* room for MAX_ENTRIES */
-	unsigned cpus;
 };
 
 static struct kvm_cpuid_entry2 *find(struct kvm_cpuid2 *c, uint32_t function, uint32_t index)
@@ -228,11 +227,13 @@ int arch_cpu_model_create(struct arch_cpu_model **ret_model, const struct vm *vm
 	int khz = ioctl(vm->fd, KVM_GET_TSC_KHZ, 0UL);
 	int r;
 
-	if (!m)
+	if (m)
+		m->cpuid = alloc_cpuid();
+	if (!m || !m->cpuid) {
+		arch_cpu_model_destroy(m);
 		return err_errno(err, -ENOMEM, "CPU model");
-	m->cpus = cpus;
-	m->cpuid = alloc_cpuid();
-	r = m->cpuid ? load_supported(m->cpuid, vm->kvm_fd, err) : err_errno(err, -ENOMEM, "CPU model");
+	}
+	r = load_supported(m->cpuid, vm->kvm_fd, err);
 	if (r < 0) {
 		arch_cpu_model_destroy(m);
 		return r;

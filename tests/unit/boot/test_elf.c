@@ -158,6 +158,37 @@ static void test_pvh(void **state)
 	}
 }
 
+static void test_pvh_initrd(void **state)
+{
+	struct bytes b = tiny64(8, CODE + 4);
+	struct boot_file initrd = {file_with("archive", 7), "initrd"};
+	struct machine m;
+	struct boot_request req = {
+		.kernel = {file_with(b.p, b.len), "vmlinux"},
+		.decoded_fd = -1,
+		.initrds = &initrd,
+		.initrd_count = 1,
+		.map = &m.map,
+	};
+	struct boot_entry entry;
+	const uint8_t *info;
+	const uint8_t *module;
+
+	(void)state;
+	machine_init(&m, 4);
+	assert_int_equal(boot_load(&req, &m.mem, &entry, NULL), 0);
+	info = mem_ptr(&m.mem, entry.info, 56);
+	assert_int_equal(load_le32(info + 12), 1);
+	module = mem_ptr(&m.mem, load_le64(info + 16), 32);
+	assert_int_equal(load_le64(module), MIB(4) - 4096);
+	assert_int_equal(load_le64(module + 8), 7);
+	assert_memory_equal(mem_ptr(&m.mem, MIB(4) - 4096, 7), "archive", 7);
+	close(initrd.fd);
+	close(req.kernel.fd);
+	machine_finish(&m);
+	bytes_free(&b);
+}
+
 /* Without a note: the 64-bit entry, physical or virtual. */
 static void test_64_bit_entry(void **state)
 {
@@ -215,6 +246,16 @@ static void test_notes(void **state)
 
 		store_le32(b.p + NOTE_OFFSET, bad[i].namesz);
 		store_le32(b.p + NOTE_OFFSET + 4, bad[i].descsz);
+		assert_int_equal(load(&m, &b, &entry, &err), 0);
+		assert_int_equal(entry.protocol, BOOT_LINUX64);
+		bytes_free(&b);
+	}
+	{
+		struct bytes b = tiny64(8, CODE + 4);
+		Elf64_Phdr *ph = (void *)(b.p + sizeof(Elf64_Ehdr));
+
+		/* The note is longer than its segment. */
+		ph[1].p_filesz = 23;
 		assert_int_equal(load(&m, &b, &entry, &err), 0);
 		assert_int_equal(entry.protocol, BOOT_LINUX64);
 		bytes_free(&b);
@@ -417,15 +458,11 @@ static void test_tiny_ram(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pvh),
-		cmocka_unit_test(test_64_bit_entry),
-		cmocka_unit_test(test_32_bit_without_note),
-		cmocka_unit_test(test_notes),
-		cmocka_unit_test(test_bad_places),
-		cmocka_unit_test(test_extremes),
-		cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_many_headers),
-		cmocka_unit_test(test_other_files),
+		cmocka_unit_test(test_pvh),          cmocka_unit_test(test_pvh_initrd),
+		cmocka_unit_test(test_64_bit_entry), cmocka_unit_test(test_32_bit_without_note),
+		cmocka_unit_test(test_notes),        cmocka_unit_test(test_bad_places),
+		cmocka_unit_test(test_extremes),     cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_many_headers), cmocka_unit_test(test_other_files),
 		cmocka_unit_test(test_tiny_ram),
 	};
 

@@ -2,6 +2,7 @@
 /* FIT images, made by mkimage and dtc, whole and damaged. */
 #include <errno.h>
 #include <fcntl.h>
+#include <libfdt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -61,6 +62,7 @@ struct recipe {
 	const char *compression; /* of the kernel; "none" */
 	const char *arch;        /* "x86_64" */
 	const char *hashes;      /* nodes in each image */
+	const char *unhashed;    /* the image that has none: "kernel", "ramdisk", "" */
 	const char *config;      /* further properties of the configuration */
 	const char *images;      /* further images */
 	const char *options;     /* of mkimage */
@@ -71,6 +73,7 @@ struct recipe {
 static const struct recipe plain = {"none",
 				    "x86_64",
 				    "hash-1 { algo = \"sha256\"; }; hash-2 { algo = \"crc32\"; };",
+				    "",
 				    "bootargs = \"from-fit panic=1\";",
 				    "",
 				    "",
@@ -87,7 +90,8 @@ static void make_its(const struct recipe *r, char *its, size_t cap)
 		 "  arch = \"x86_64\"; os = \"linux\"; compression = \"none\"; %s }; %s };\n"
 		 "configurations { %s other { description = \"o\"; kernel = \"kernel\"; %s %s }; \n"
 		 " conf { description = \"c\"; kernel = \"kernel\"; %s %s }; }; };\n",
-		 r->arch, r->compression, r->hashes, r->hashes, r->images,
+		 r->arch, r->compression, strcmp(r->unhashed, "kernel") ? r->hashes : "",
+		 strcmp(r->unhashed, "ramdisk") ? r->hashes : "", r->images,
 		 r->no_default ? "" : "default = \"conf\";",
 		 r->no_default && !r->no_ramdisk ? "ramdisk = \"ramdisk\";" : "",
 		 r->no_default ? r->config : "", r->no_ramdisk ? "" : "ramdisk = \"ramdisk\";", r->config);
@@ -405,12 +409,38 @@ static void test_other_hashes(void **state)
 	run_finish(&run);
 	bytes_free(&fit);
 
-	recipe.hashes = "";
+	recipe.unhashed = "kernel";
 	fit = make_fit(&recipe, &kernel);
 	must_run(&run, &fit, NULL);
 	assert_string_equal(run.entry.how, "FIT without hash, vmlinux, 64-bit entry");
 	run_finish(&run);
 	bytes_free(&fit);
+
+	recipe.unhashed = "ramdisk";
+	fit = make_fit(&recipe, &kernel);
+	must_run(&run, &fit, NULL);
+	assert_string_equal(run.entry.how, "FIT without hash, vmlinux, 64-bit entry");
+	run_finish(&run);
+	bytes_free(&fit);
+
+	/* Hashes of the wrong length: an empty one equals everything. */
+	for (int len = 0; len < 64; len += 16) {
+		struct bytes bigger = {0};
+		char zeros[64] = {0};
+		int node;
+
+		fit = make_fit(&plain, &kernel);
+		bytes_add(&bigger, NULL, fit.len + 4096);
+		assert_int_equal(fdt_open_into(fit.p, bigger.p, (int)bigger.len), 0);
+		node = fdt_path_offset(bigger.p, "/images/kernel/hash-1");
+		assert_true(node > 0);
+		assert_int_equal(fdt_setprop(bigger.p, node, "value", zeros, len), 0);
+		assert_int_equal(run_fit(&run, &bigger, NULL), -EINVAL);
+		assert_non_null(strstr(run.err.msg, "wrong sha256"));
+		run_finish(&run);
+		bytes_free(&bigger);
+		bytes_free(&fit);
+	}
 	bytes_free(&kernel);
 }
 
@@ -553,6 +583,16 @@ static void test_damaged(void **state)
 		run_finish(&run);
 	}
 	fit.len = whole;
+	{
+		/* No end of the structure (FDT_END, 9): an error, not a walk past it. */
+		uint8_t *end = fit.p + fdt_off_dt_struct(fit.p) + fdt_size_dt_struct(fit.p) - 1;
+
+		assert_int_equal(*end, FDT_END);
+		*end = FDT_NOP;
+		assert_int_equal(run_fit(&run, &fit, NULL), -EINVAL);
+		run_finish(&run);
+		*end = FDT_END;
+	}
 	for (unsigned i = 0; i < 3000; i++) {
 		uint64_t r = noise(&seed);
 		uint8_t *at = &fit.p[4 + r % 2000];

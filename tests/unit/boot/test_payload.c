@@ -253,7 +253,7 @@ static void test_no_elf(void **state)
 	if (!codec->own_size)
 		add_size(&data, plain.len);
 	assert_int_equal(decode(&hdr, data.p, data.len, LIMIT, &got, &err), -EINVAL);
-	assert_non_null(strstr(err.msg, "ELF"));
+	assert_non_null(strstr(err.msg, "what is compressed in it is not an ELF kernel"));
 	bytes_free(&plain);
 	bytes_free(&data);
 }
@@ -276,6 +276,25 @@ static void test_lz4_blocks(void **state)
 	assert_memory_equal(got.p, p.plain.p, got.len);
 	bytes_free(&got);
 	packed_free(&p);
+}
+
+/* A block of more than 8 MiB cannot be, even if its bytes are there. */
+static void test_lz4_huge_block(void **state)
+{
+	static const uint8_t magic[] = {0x02, 0x21, 0x4c, 0x18};
+	uint32_t len = (8 << 20) + (8 << 20) / 255 + 16 + 1;
+	struct setup_header hdr = make_setup(16 << 20);
+	struct bytes data = {0};
+	struct bytes got;
+	struct err err;
+
+	(void)state;
+	bytes_add(&data, magic, sizeof(magic));
+	bytes_add(&data, &len, sizeof(len));
+	bytes_add(&data, NULL, len);
+	add_size(&data, 1 << 20);
+	assert_int_equal(decode(&hdr, data.p, data.len, LIMIT, &got, &err), -EINVAL);
+	bytes_free(&data);
 }
 
 /* Headers that ask for gigabytes of dictionary. */
@@ -305,15 +324,19 @@ static void test_huge_dictionary(void **state)
 
 static void test_huge_window_zstd(void **state)
 {
-	/* RFC 8878, 3.1.1.1: magic, descriptor 0, window descriptor exponent 31 (2 TiB), an empty last block.
-	 */
-	static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xf8, 0x01, 0x00, 0x00, 0, 0x10, 0, 0};
+	/* RFC 8878, 3.1.1.1: magic, descriptor 0, window, an empty last block; the payload's size. */
+	uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0, 0x01, 0x00, 0x00, 0, 0x10, 0, 0};
 	struct setup_header hdr = make_setup(1 << 20);
 	struct bytes got;
 	struct err err;
 
 	(void)state;
-	assert_int_equal(decode(&hdr, frame, sizeof(frame), LIMIT, &got, &err), -ENOMEM);
+	/* The window's size is 2 to the power of 10 + exponent. */
+	for (unsigned exponent = 0; exponent < 32; exponent++) {
+		frame[5] = (uint8_t)(exponent << 3);
+		assert_int_equal(decode(&hdr, frame, sizeof(frame), LIMIT, &got, &err),
+				 10 + exponent <= 27 ? -EINVAL : -ENOMEM);
+	}
 }
 
 /* What the kernel's build uses most of: 128 MiB of dictionary. */
@@ -419,6 +442,7 @@ int main(void)
 		CODEC(lz4),
 		CODEC(zstd),
 		cmocka_unit_test(test_lz4_blocks),
+		cmocka_unit_test(test_lz4_huge_block),
 		cmocka_unit_test(test_huge_dictionary),
 		cmocka_unit_test(test_huge_window_zstd),
 		cmocka_unit_test(test_large_dictionary),
