@@ -46,7 +46,7 @@ static int grow(struct bus *bus)
 	unsigned capacity = bus->capacity ? bus->capacity * 2 : 16;
 	struct bus_range *ranges;
 
-	if (bus->count < bus->capacity)
+	if (bus->ranges && bus->count < bus->capacity)
 		return 0;
 	ranges = realloc(bus->ranges, capacity * sizeof(*ranges));
 	if (!ranges)
