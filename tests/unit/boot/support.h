@@ -37,8 +37,8 @@ struct bytes file_content(int fd, uint64_t off);
 /* Deterministic noise. */
 uint64_t noise(uint64_t *state);
 
-/* Milliseconds of CLOCK_MONOTONIC. */
-uint64_t now_ms(void);
+/* Milliseconds of processor time that this process has used: other load does not count. */
+uint64_t cpu_ms(void);
 
 /*
  * Pipes `in` through a shell command. Skips the test when `tool` is not

@@ -32,12 +32,12 @@ static int decode(const struct bytes *b, struct err *err)
 	struct boot_file file = {file_with(b->p, b->len), "/boot/vmlinuz"};
 	struct boot_cache_key key = {0};
 	int out = file_with("", 0);
-	uint64_t start = now_ms();
+	uint64_t start = cpu_ms();
 	int r;
 
 	*err = (struct err){0};
 	r = boot_decode(&file, &key, out, LIMIT, err);
-	assert_true(now_ms() - start < 1000);
+	assert_true(cpu_ms() - start < 1000);
 	if (r < 0)
 		assert_non_null(strstr(err->msg, "/boot/vmlinuz"));
 	close(file.fd);

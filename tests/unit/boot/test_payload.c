@@ -56,13 +56,13 @@ static int decode(const struct setup_header *hdr, const void *payload, size_t le
 	int out = file_with("", 0);
 	struct boot_file file = {in, "vmlinuz"};
 	struct boot_cache_key key;
-	uint64_t start = now_ms();
+	uint64_t start = cpu_ms();
 	int r;
 
 	assert_int_equal(boot_cache_key(in, &key), 0);
 	*err = (struct err){0};
 	r = boot_decode(&file, &key, out, limit, err);
-	assert_true(now_ms() - start < 5000);
+	assert_true(cpu_ms() - start < 5000);
 	if (r == 0) {
 		assert_int_equal(fchmod(out, 0600), 0);
 		assert_true(boot_cache_valid(out, &key));
@@ -231,9 +231,9 @@ static void test_bomb(void **state)
 	/* It does not say so. */
 	data.len -= 4;
 	add_size(&data, 1 << 20);
-	start = now_ms();
+	start = cpu_ms();
 	assert_int_equal(decode(&hdr, data.p, data.len, LIMIT, &got, &err), -EFBIG);
-	assert_true(now_ms() - start < 1000);
+	assert_true(cpu_ms() - start < 1000);
 	bytes_free(&data);
 }
 
