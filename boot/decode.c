@@ -108,7 +108,7 @@ static int unpack_bzimage(struct job *job, const struct image *img, struct err *
 
 static int unpack_fit(struct job *job, const struct image *img, struct err *err)
 {
-	struct fit_part kernel;
+	struct fit_part kernel = {0};
 	struct fit fit;
 	int r;
 

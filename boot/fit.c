@@ -286,7 +286,7 @@ static int tree_bootargs(const struct image *img, char **ret, struct err *err)
 int fit_bootargs(const struct fit *fit, char **ret, struct err *err)
 {
 	const char *args = string_prop(fit->blob, fit->config, "bootargs");
-	struct fit_part tree;
+	struct fit_part tree = {0};
 	int node = 0;
 	int r;
 

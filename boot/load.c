@@ -109,7 +109,7 @@ static int open_bzimage(struct loader *l, struct err *err)
 /* The parts of a FIT image; the kernel only if it was not decoded before. */
 static int open_fit(struct loader *l, const struct image *img, struct err *err)
 {
-	struct fit_part part;
+	struct fit_part part = {0};
 	int r;
 
 	l->is_fit = true;

@@ -141,7 +141,7 @@ static int copy(struct payload_in *in, struct payload_out *out, struct err *err)
 {
 	uint8_t *buf = malloc(PAYLOAD_IN_WINDOW);
 	size_t len = 0;
-	int r;
+	int r = 0;
 
 	if (!buf)
 		return err_errno(err, -ENOMEM, "%s", in->img->path);

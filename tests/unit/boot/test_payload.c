@@ -423,9 +423,9 @@ static void test_sparse(void **state)
 	close(out);
 }
 
-#define EACH(test, codec)                                                         \
-	{                                                                         \
-#test "[" #codec "]", test, NULL, NULL, (void *)(uintptr_t)&codec \
+#define EACH(test, codec)                                                             \
+	{                                                                             \
+#test "[" #codec "]", test, NULL, NULL, (void *)(uintptr_t) & (codec) \
 	}
 #define CODEC(codec)                                                               \
 	EACH(test_whole, codec), EACH(test_cut, codec), EACH(test_flipped, codec), \
