@@ -612,6 +612,22 @@ static void test_wait_until_a_timer(void **state)
 	assert_in_range(now_ms() - start, 49, 5000);
 }
 
+/* Less than a millisecond to go is waited for, too, not spun away. */
+static void test_wait_is_rounded_up(void **state)
+{
+	struct loop *loop = *state;
+	struct named a = named(loop, 'a');
+	uint64_t start;
+
+	arm(&a, manual_ns + second / 2000);
+	once(loop); /* takes the wake-up */
+	start = now_ms();
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(loop_run_once(loop, -1), 0);
+	assert_true(now_ms() - start >= 15);
+	cancel(&a);
+}
+
 static void test_wait_has_a_limit(void **state)
 {
 	struct loop *loop = *state;
@@ -997,6 +1013,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_timer_rearms_itself, setup_manual, teardown),
 		cmocka_unit_test_setup_teardown(test_timer_that_is_always_due, setup_manual, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_until_a_timer, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wait_is_rounded_up, setup_manual, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_has_a_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_task_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_task_posts_itself, setup, teardown),

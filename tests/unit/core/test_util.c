@@ -91,6 +91,9 @@ static void test_fd_close(void **state)
 	assert_int_equal(fd, -1);
 	assert_int_equal(fcntl(copy, F_GETFD), -1);
 	errno = ERANGE;
+	fd_close(&copy); /* an error of close() is not the caller's */
+	assert_int_equal(errno, ERANGE);
+	assert_int_equal(copy, -1);
 	fd_close(&none);
 	assert_int_equal(errno, ERANGE);
 	assert_int_equal(none, -1);
