@@ -20,8 +20,8 @@ enum {
 	LZ4_MAGIC = 0x184c2102,
 };
 
-static int lz4_blocks(struct payload_in *in, struct payload_out *out, char *packed, char *plain,
-		      struct err *err)
+static int lz4_blocks(struct payload_in *in, struct payload_out *out, char *packed, size_t packed_cap,
+		      char *plain, struct err *err)
 {
 	uint8_t head[4];
 	uint32_t len;
@@ -35,7 +35,7 @@ static int lz4_blocks(struct payload_in *in, struct payload_out *out, char *pack
 		len = load_le32(head);
 		if (len == LZ4_MAGIC) /* a further frame */
 			continue;
-		if (len == 0 || len > LZ4_PACKED)
+		if (len == 0 || len > packed_cap)
 			return payload_damaged(in, PAYLOAD_LZ4, err);
 		r = payload_read(in, packed, len, err);
 		if (r < 0)
@@ -52,12 +52,13 @@ static int lz4_blocks(struct payload_in *in, struct payload_out *out, char *pack
 
 int payload_lz4(struct payload_in *in, struct payload_out *out, struct err *err)
 {
-	char *packed = malloc(LZ4_PACKED);
+	size_t cap = (size_t)min_u64(LZ4_PACKED, in->img->len);
+	char *packed = malloc(cap);
 	char *plain = malloc(LZ4_BLOCK);
 	int r;
 
 	if (packed && plain)
-		r = lz4_blocks(in, out, packed, plain, err);
+		r = lz4_blocks(in, out, packed, cap, plain, err);
 	else
 		r = err_errno(err, -ENOMEM, "%s", in->img->path);
 	free(packed);
