@@ -59,14 +59,14 @@ apt() {
 # installed. Runs nothing when they are; package lists are only updated when
 # those at hand do not do.
 need_packages() {
-	local all missing
+	local wanted missing
 	command -v dpkg-query >/dev/null || {
 		note "not a Debian system: see scripts/packages for what is needed"
 		return 0
 	}
-	mapfile -t all < <(packages_of "$@")
-	[ ${#all[@]} -gt 0 ] || die "scripts/packages has no group '$*'"
-	mapfile -t missing < <(missing_packages "${all[@]}")
+	mapfile -t wanted < <(packages_of "$@")
+	[ ${#wanted[@]} -gt 0 ] || die "scripts/packages has no group '$*'"
+	mapfile -t missing < <(missing_packages "${wanted[@]}")
 	[ ${#missing[@]} -gt 0 ] || return 0
 	run_as_root true 2>/dev/null ||
 		die "missing packages; as root: apt-get install --no-install-recommends ${missing[*]}"

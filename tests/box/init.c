@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <grp.h>
+#include <linux/kvm.h>
 #include <net/if.h>
 #include <net/route.h>
 #include <netinet/in.h>
@@ -461,6 +462,22 @@ static void devices(void)
 		chmod(open_to_all[i], 0666);
 	if (access("/dev/kvm", R_OK | W_OK) < 0)
 		fail("/dev/kvm");
+}
+
+/*
+ * hold_vm: keeps a VM with one vCPU that never runs. While there is one, KVM
+ * does not enable SVM on all CPUs, nor patch its switches ("an APIC is off",
+ * ...) into the running kernel, with each VM that comes and goes. QEMU's TCG,
+ * with several CPUs, now and then goes on running what was there before such a
+ * patch, and the emulated host hangs.
+ */
+static void hold_vm(void)
+{
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int vm = ioctl(kvm, KVM_CREATE_VM, 0);
+
+	if (vm < 0 || ioctl(vm, KVM_CREATE_IRQCHIP, 0) < 0 || ioctl(vm, KVM_CREATE_VCPU, 0) < 0)
+		fail("creating a VM");
 }
 
 static void settings(void)
@@ -940,6 +957,7 @@ int main(void)
 	offer_kernel();
 	wait_rest(loader);
 	devices();
+	hold_vm();
 	settings();
 	network();
 	prepare_user();
