@@ -128,7 +128,7 @@ static void decoder(const struct boot_file *kernel, const struct boot_cache_key 
 {
 	int keep[] = {kernel->fd, out_fd};
 	struct err err = {0};
-	int r = confine(keep, ARRAY_SIZE(keep), parent, &err);
+	int r = confine(keep, ARRAY_SIZE(keep), STDERR_FILENO, parent, &err);
 
 	if (r == 0)
 		r = boot_decode(kernel, key, out_fd, limit, &err);

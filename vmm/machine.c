@@ -278,7 +278,7 @@ static int build_device(struct machine *m, struct machine_device *d, const struc
 	};
 	int r = 0;
 
-	*d = (struct machine_device){.type = device_find(place->type), .place = place, .irq.fd = -1};
+	*d = (struct machine_device){.type = device_find(place->type), .place = place};
 	if (!d->type)
 		return err_set(err, -EINVAL, "no device of type %s", place->type);
 	if (place->gsi >= 0) {
@@ -380,12 +380,13 @@ static void stop_vcpus(struct machine *m)
 static void report_console(struct machine *m)
 {
 	enum { FLUSH_MS = 1000 };
+	size_t left;
 
 	if (!m->console)
 		return;
-	stream_stdio_flush(m->console, FLUSH_MS);
+	left = stream_stdio_flush(m->console, FLUSH_MS);
 	m->report->tail_len = (uint32_t)stream_stdio_tail(m->console, m->report->tail, REPORT_TAIL_BYTES);
-	m->report->dropped = stream_stdio_dropped(m->console);
+	m->report->dropped = stream_stdio_dropped(m->console) + left;
 }
 
 int machine_run(struct machine *m, struct err *err)

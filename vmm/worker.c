@@ -75,7 +75,7 @@ static int confine_worker(const struct resources *res, int control, int parent, 
 	keep[n++] = res->kernel.fd;
 	for (unsigned i = 0; i < res->initrd_count; i++)
 		keep[n++] = res->initrds[i].fd;
-	return confine(keep, n, parent, err);
+	return confine(keep, n, res->log, parent, err);
 }
 
 static void warn_about_kvm(const struct log *log)

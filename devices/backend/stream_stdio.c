@@ -280,10 +280,9 @@ uint64_t stream_stdio_dropped(const struct stream_stdio *s)
 	return s->sink ? sink_dropped(s->sink) : 0;
 }
 
-void stream_stdio_flush(struct stream_stdio *s, unsigned timeout_ms)
+size_t stream_stdio_flush(struct stream_stdio *s, unsigned timeout_ms)
 {
-	if (s->sink)
-		sink_flush(s->sink, timeout_ms);
+	return s->sink ? sink_flush(s->sink, timeout_ms) : 0;
 }
 
 void stream_stdio_destroy(struct stream_stdio *s)

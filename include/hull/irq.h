@@ -9,13 +9,18 @@
 #ifndef HULL_IRQ_H
 #define HULL_IRQ_H
 
+#include <stdbool.h>
+
 #include "hull/err.h"
 
 struct irq_line {
-	int fd; /* eventfd, -1: not connected */
+	int fd;         /* eventfd */
+	bool connected; /* fd is open */
 };
 
 int irq_line_init(struct irq_line *line, struct err *err);
+
+/* Closes the line; NULL, zeroed and finished objects are fine. */
 void irq_line_finish(struct irq_line *line);
 
 /* Pulses the line. */

@@ -33,8 +33,11 @@ size_t sink_write(struct sink *sink, const void *buf, size_t len);
 /* Bytes dropped so far. */
 uint64_t sink_dropped(struct sink *sink);
 
-/* Waits until the ring is empty, the descriptor failed, or `timeout_ms` has passed. */
-void sink_flush(struct sink *sink, unsigned timeout_ms);
+/*
+ * Waits until the ring is empty, the descriptor failed, or `timeout_ms` has
+ * passed. Returns the bytes that are still in the ring.
+ */
+size_t sink_flush(struct sink *sink, unsigned timeout_ms);
 
 /* Frees the sink; a writer thread stuck in the descriptor is left to process exit. NULL is fine. */
 void sink_destroy(struct sink *sink);

@@ -58,8 +58,8 @@ size_t stream_stdio_tail(const struct stream_stdio *s, void *buf, size_t cap);
 /* Bytes of output that the descriptor did not take in time. */
 uint64_t stream_stdio_dropped(const struct stream_stdio *s);
 
-/* Waits until the output is written, or `timeout_ms` has passed. */
-void stream_stdio_flush(struct stream_stdio *s, unsigned timeout_ms);
+/* Waits until the output is written, or `timeout_ms` has passed; returns the bytes that are not. */
+size_t stream_stdio_flush(struct stream_stdio *s, unsigned timeout_ms);
 
 /* NULL is fine. No device may use the stream any more. */
 void stream_stdio_destroy(struct stream_stdio *s);

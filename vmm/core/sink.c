@@ -220,8 +220,9 @@ static struct timespec deadline_in(unsigned ms)
 	return ts;
 }
 
-void sink_flush(struct sink *s, unsigned timeout_ms)
+size_t sink_flush(struct sink *s, unsigned timeout_ms)
 {
+	size_t left;
 	struct timespec until = deadline_in(timeout_ms);
 
 	pthread_mutex_lock(&s->lock);
@@ -229,7 +230,9 @@ void sink_flush(struct sink *s, unsigned timeout_ms)
 		if (pthread_cond_timedwait(&s->idle, &s->lock, &until) == ETIMEDOUT)
 			break;
 	}
+	left = s->failed ? 0 : (size_t)(s->head - s->tail);
 	pthread_mutex_unlock(&s->lock);
+	return left;
 }
 
 /* Asks the thread to end; false when it is stuck in its descriptor. */

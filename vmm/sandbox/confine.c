@@ -4,6 +4,7 @@
 
 #include <cap-ng.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -31,13 +32,30 @@ static unsigned highest(const int *keep, unsigned count)
 	return top;
 }
 
+/*
+ * The caller's own standard streams go, but their numbers stay taken: else the
+ * next descriptor that is opened would be written to by mistake.
+ */
+static int replace_standard(int messages)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int r = 0;
+
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||
+	    dup2(messages, STDERR_FILENO) < 0)
+		r = -errno;
+	if (null > STDERR_FILENO)
+		close(null);
+	return r;
+}
+
 /* Closes the gaps between the kept descriptors, and everything above. */
 static int close_others(const int *keep, unsigned count)
 {
 	unsigned top = highest(keep, count);
-	unsigned start = 0;
+	unsigned start = STDERR_FILENO + 1;
 
-	for (unsigned fd = 0; fd <= top; fd++) {
+	for (unsigned fd = start; fd <= top; fd++) {
 		if (!is_kept(fd, keep, count))
 			continue;
 		if (fd > start)
@@ -56,13 +74,15 @@ static int drop_capabilities(void)
 	return 0;
 }
 
-int confine(const int *keep, unsigned keep_count, int parent, struct err *err)
+int confine(const int *keep, unsigned keep_count, int messages, int parent, struct err *err)
 {
 	struct rlimit none = {0, 0};
-	int r = close_others(keep, keep_count);
+	int r = replace_standard(messages);
 
+	if (r == 0)
+		r = close_others(keep, keep_count);
 	if (r < 0)
-		return err_errno(err, r, "cannot close descriptors");
+		return err_errno(err, r, "cannot give up descriptors");
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return err_errno(err, -errno, "PR_SET_PDEATHSIG");
 	if (getppid() != parent)
