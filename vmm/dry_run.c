@@ -55,8 +55,12 @@ static json_t *initrds_json(const struct resources *res)
 {
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < res->initrd_count; i++)
-		json_array_append_new(list, json_string(res->initrds[i].path));
+	for (unsigned i = 0; i < res->initrd_count; i++) {
+		if (json_array_append_new(list, json_string(res->initrds[i].path)) < 0) {
+			json_decref(list); /* not UTF-8 */
+			return NULL;
+		}
+	}
 	return list;
 }
 
@@ -90,12 +94,13 @@ int dry_run(const struct vm_config *config)
 	}
 	machine = machine_json(config, &res);
 	r = machine ? json_dumpf(machine, stdout, JSON_INDENT(2)) : -1;
-	putchar('\n');
 	json_decref(machine);
 	resources_close(&res);
 	if (r != 0) {
-		fprintf(stderr, "hull: --dry-run: cannot write the machine as JSON\n");
+		fprintf(stderr,
+			"hull: --dry-run: a path or word is not UTF-8: the machine cannot be written as JSON\n");
 		return EXIT_HULL_FAILED;
 	}
+	putchar('\n');
 	return 0;
 }

@@ -54,15 +54,6 @@ static int open_entry(int dir, const char *name, const struct boot_cache_key *ke
 	return fd;
 }
 
-/* An unnamed file in the cache; without a cache, a file in memory. */
-static int open_new(int dir, bool *ret_in_cache)
-{
-	int fd = dir >= 0 ? openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
-
-	*ret_in_cache = fd >= 0;
-	return fd >= 0 ? fd : memfd_create("hull-kernel", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-}
-
 /* Finds the oldest entry and counts them all. */
 static unsigned oldest_entry(DIR *dir, char name[static NAME_MAX + 1])
 {
@@ -102,16 +93,28 @@ static void prune(int dir_fd)
 	closedir(dir);
 }
 
+static int link_new(int dir, int fd, const char *name)
+{
+	char self[64];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, self, dir, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
 /* Gives the unnamed, complete file its name, replacing an entry that was not valid. */
 static void publish(int dir, int fd, const char *name)
 {
-	char self[64];
 	char temporary[BOOT_CACHE_NAME_MAX + 32];
+	int r;
 
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
 	snprintf(temporary, sizeof(temporary), "%s.%ld", name, (long)getpid());
-	if (fdatasync(fd) < 0 || linkat(AT_FDCWD, self, dir, temporary, AT_SYMLINK_FOLLOW) < 0)
-		return; /* a full or read-only disk: the next start decodes again */
+	if (fdatasync(fd) < 0)
+		return; /* a full disk: the next start decodes again */
+	r = link_new(dir, fd, temporary);
+	if (r == -EEXIST && unlinkat(dir, temporary, 0) == 0) /* of a hull that was killed here */
+		r = link_new(dir, fd, temporary);
+	if (r < 0)
+		return;
 	if (renameat(dir, temporary, dir, name) < 0)
 		unlinkat(dir, temporary, 0);
 	prune(dir);
@@ -128,8 +131,10 @@ static void decoder(const struct boot_file *kernel, const struct boot_cache_key 
 {
 	int keep[] = {kernel->fd, out_fd};
 	struct err err = {0};
-	int r = confine(keep, ARRAY_SIZE(keep), STDERR_FILENO, parent, &err);
+	int r;
 
+	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write */
+	r = confine(keep, ARRAY_SIZE(keep), STDERR_FILENO, parent, &err);
 	if (r == 0)
 		r = boot_decode(kernel, key, out_fd, limit, &err);
 	result->err = err;
@@ -170,8 +175,12 @@ static int decode(const struct boot_file *kernel, const struct boot_cache_key *k
 	munmap(shared, sizeof(*shared));
 	if (status < 0)
 		return err_errno(err, status, "cannot start the decoder of the kernel");
-	if (!WIFEXITED(status) || result.code > 0)
-		return err_set(err, -EINVAL, "%s: the decoder crashed on this kernel", kernel->path);
+	if (WIFSIGNALED(status))
+		return err_set(err, -EINVAL, "%s: the decoder of the kernel was killed by signal %d (%s)",
+			       kernel->path, WTERMSIG(status), strsignal(WTERMSIG(status)));
+	if (result.code > 0)
+		return err_set(err, -EINVAL, "%s: the decoder of the kernel ended without a result",
+			       kernel->path);
 	if (result.code < 0) {
 		result.err.msg[sizeof(result.err.msg) - 1] = '\0';
 		return err_set(err, result.code, "%s", result.err.msg);
@@ -179,24 +188,40 @@ static int decode(const struct boot_file *kernel, const struct boot_cache_key *k
 	return 0;
 }
 
+/* Decodes into `fd`, which it closes on failure. */
+static int decode_into(int fd, const struct boot_file *kernel, const struct boot_cache_key *key,
+		       uint64_t limit, struct err *err)
+{
+	int r = fd >= 0 ? decode(kernel, key, fd, limit, err)
+			: err_errno(err, -errno, "no file for the decoded kernel");
+
+	if (r < 0)
+		fd_close(&fd);
+	return r;
+}
+
+/* No room in the cache, or none that may be used: a file in memory will do. */
+static bool cache_failed(int r)
+{
+	return r == -ENOSPC || r == -EDQUOT || r == -EIO || r == -EROFS;
+}
+
 static int decode_new(const struct boot_file *kernel, const struct boot_cache_key *key, int dir,
 		      const char *name, uint64_t limit, int *ret_fd, struct err *err)
 {
-	bool in_cache;
-	int fd = open_new(dir, &in_cache);
-	int r;
+	int fd = dir >= 0 ? openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
+	bool in_cache = fd >= 0;
+	int r = -EROFS;
 
-	if (fd < 0)
-		return err_errno(err, -errno, "no file for the decoded kernel");
-	r = decode(kernel, key, fd, limit, err);
-	if (r == -ENOTSUP) { /* sound, but only its own entry can unpack it */
-		close(fd);
-		return 0;
+	if (in_cache)
+		r = decode_into(fd, kernel, key, limit, err);
+	if (cache_failed(r)) {
+		in_cache = false;
+		fd = memfd_create("hull-kernel", MFD_CLOEXEC);
+		r = decode_into(fd, kernel, key, limit, err);
 	}
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
+	if (r < 0) /* sound, but only its own entry can unpack it: no error */
+		return r == -ENOTSUP ? 0 : r;
 	if (in_cache)
 		publish(dir, fd, name);
 	*ret_fd = fd;

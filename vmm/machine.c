@@ -354,6 +354,8 @@ int machine_build(struct machine *m, const struct vm_config *config, const struc
 	if (r == 0)
 		r = vm_create_irqchip(&m->vm, err);
 	if (r == 0)
+		r = arch_irqchip_init(&m->vm, err);
+	if (r == 0)
 		r = build_vcpus(m, err);
 	if (r == 0)
 		r = build_console(m, err);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* hull: the commands and where they begin. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "hull/util.h"
 #include "supervisor.h"
 
 const struct command *const command_table[] = {
@@ -44,10 +46,12 @@ static const char *alias(const char *word)
 
 int main(int argc, char *argv[])
 {
-	uint64_t start_ns = report_now();
+	uint64_t start_ns = monotonic_ns();
 	const struct command *command;
+	int status;
 
 	fill_standard_descriptors();
+	signal(SIGCHLD, SIG_DFL); /* ignored by some parents: children could not be waited for */
 	if (argc < 2) {
 		fprintf(stderr, "hull: expected a command; 'hull help' lists them\n");
 		return EXIT_HULL_FAILED;
@@ -57,5 +61,10 @@ int main(int argc, char *argv[])
 		fprintf(stderr, "hull: unknown command '%s'; 'hull help' lists them\n", argv[1]);
 		return EXIT_HULL_FAILED;
 	}
-	return command->run(argc - 1, argv + 1, start_ns);
+	status = command->run(argc - 1, argv + 1, start_ns);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		fprintf(stderr, "hull: cannot write to standard output\n");
+		return EXIT_HULL_FAILED;
+	}
+	return status;
 }

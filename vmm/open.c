@@ -87,12 +87,27 @@ static int open_log(const struct vm_config *config, struct err *err)
 	return fd >= 0 ? fd : err_errno(err, -errno, "%s", config->log ? config->log : "stderr");
 }
 
+/*
+ * Standard input for the console. Where it can be had, an open file description
+ * of our own: it can be non-blocking, which on the caller's would be the
+ * caller's, too. A regular file keeps the caller's, for its position.
+ */
+static int open_input(void)
+{
+	struct stat st;
+	int fd = -1;
+
+	if (fstat(STDIN_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
+		fd = open("/proc/self/fd/0", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return fd >= 0 ? fd : fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+}
+
 static void open_console(struct resources *res, const struct vm_config *config)
 {
 	if (config->console == CONSOLE_NONE)
 		return;
-	res->console_in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-	res->console_is_terminal = isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp();
+	res->console_in = open_input();
+	res->console_is_terminal = isatty(STDIN_FILENO);
 	res->console_out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 }
 

@@ -17,7 +17,7 @@ struct resources {
 	int log;                  /* where hull's messages go: a file, or stderr */
 	int console_in;           /* -1: none */
 	int console_out;          /* -1: none */
-	bool console_is_terminal; /* console_in is one, and hull is in its foreground */
+	bool console_is_terminal; /* console_in is one */
 	struct boot_file kernel;
 	struct boot_file initrds[CONFIG_MAX_INITRDS];
 	unsigned initrd_count;

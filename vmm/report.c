@@ -4,7 +4,8 @@
 
 #include <errno.h>
 #include <sys/mman.h>
-#include <time.h>
+
+#include "hull/util.h"
 
 int report_create(struct report **ret_report, struct err *err)
 {
@@ -23,16 +24,8 @@ void report_destroy(struct report *report)
 		munmap(report, sizeof(*report));
 }
 
-uint64_t report_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 void report_phase(struct report *report, enum phase phase)
 {
 	if (report->phase_ns[phase] == 0)
-		report->phase_ns[phase] = report_now();
+		report->phase_ns[phase] = monotonic_ns();
 }

@@ -67,7 +67,4 @@ void report_destroy(struct report *report);
 /* Notes that a phase has ended now; only the first time counts. */
 void report_phase(struct report *report, enum phase phase);
 
-/* CLOCK_MONOTONIC in nanoseconds. */
-uint64_t report_now(void);
-
 #endif

@@ -3,6 +3,7 @@
 #include "summary.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 #include "hull/util.h"
 #include "supervisor.h"
 
-enum { TAIL_LINES = 15, LINE_BYTES = 1200 };
+enum { TAIL_LINES = 15, LINE_BYTES = 1200, WAIT_MS = 1000 };
 
 /* Printable text stays; the rest cannot move the cursor or set the terminal's title. */
 static void escape(char *out, size_t cap, const char *text, size_t len)
@@ -33,12 +34,16 @@ static void escape(char *out, size_t cap, const char *text, size_t len)
 
 static void say(int fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* A line for a reader who may have gone: waits for room, but not for ever. */
 static void say(int fd, const char *fmt, ...)
 {
+	struct pollfd room = {.fd = fd, .events = POLLOUT};
 	char line[LINE_BYTES];
 	va_list ap;
 	int n;
 
+	if (poll(&room, 1, WAIT_MS) != 1)
+		return;
 	va_start(ap, fmt);
 	n = vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);

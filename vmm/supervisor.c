@@ -35,13 +35,22 @@ static void ask_to_stop(struct supervisor *s)
 
 	if (s->stopping) { /* asked twice: at once */
 		s->killed = true;
+		s->deadline_ns = 0;
 		kill(s->worker, SIGKILL);
 		return;
 	}
 	s->stopping = true;
-	s->deadline_ns = report_now() + stop_grace_ns;
+	s->deadline_ns = monotonic_ns() + stop_grace_ns;
 	send(s->control, &request, sizeof(request), MSG_NOSIGNAL | MSG_DONTWAIT);
 	kill(s->worker, SIGCONT);
+}
+
+/* After SIGCONT, and when the shell put hull into the foreground again. */
+static void resume(struct supervisor *s, const struct resources *res)
+{
+	kill(s->worker, SIGCONT);
+	if (res->console_is_terminal)
+		terminal_raw(&s->terminal);
 }
 
 /* Stops worker and self as the user's shell expects, and goes on after SIGCONT. */
@@ -50,13 +59,6 @@ static void suspend(struct supervisor *s)
 	terminal_restore(&s->terminal);
 	kill(s->worker, SIGSTOP);
 	raise(SIGSTOP);
-}
-
-static void resume(struct supervisor *s, const struct resources *res)
-{
-	kill(s->worker, SIGCONT);
-	if (res->console_is_terminal)
-		terminal_raw(&s->terminal);
 }
 
 static bool worker_ended(struct supervisor *s)
@@ -68,7 +70,7 @@ static bool worker_ended(struct supervisor *s)
 static int next_signal(const sigset_t *set, uint64_t deadline_ns)
 {
 	struct timespec ts = {0};
-	uint64_t now = report_now();
+	uint64_t now = monotonic_ns();
 	int sig;
 
 	if (deadline_ns == 0)
@@ -100,10 +102,9 @@ static void handle_signal(struct supervisor *s, int sig, const struct resources 
 	case SIGCONT:
 		resume(s, res);
 		break;
-	case SIGINT:
-	case SIGTERM:
-	case SIGHUP:
-	case SIGQUIT:
+	case SIGCHLD:
+		break;
+	default:
 		if (s->ending.signal == 0 && !s->ending.timed_out)
 			s->ending.signal = sig;
 		ask_to_stop(s);
@@ -124,10 +125,11 @@ static bool is_ignored(int sig)
  */
 static void block_signals(sigset_t *set)
 {
-	static const int wanted[] = {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT};
+	/* Those of the first line have a meaning here, the others would end hull with the terminal raw. */
+	static const int wanted[] = {SIGCHLD, SIGINT,  SIGTERM, SIGHUP,    SIGQUIT, SIGTSTP, SIGCONT, SIGUSR1,
+				     SIGUSR2, SIGALRM, SIGXCPU, SIGVTALRM, SIGPROF, SIGIO,   SIGPWR};
 	sigset_t blocked;
 
-	signal(SIGCHLD, SIG_DFL); /* ignored by some parents: then there would be nothing to wait for */
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(set);
 	for (unsigned i = 0; i < ARRAY_SIZE(wanted); i++) {
@@ -173,7 +175,7 @@ int supervise(const struct vm_config *config, const struct resources *res, struc
 		return summary_failed(config, res->log, err.msg);
 	}
 	if (config->timeout_ns)
-		s.deadline_ns = report_now() + config->timeout_ns;
+		s.deadline_ns = monotonic_ns() + config->timeout_ns;
 	while (!worker_ended(&s))
 		handle_signal(&s, next_signal(&set, s.deadline_ns), res);
 	terminal_restore(&s.terminal);

@@ -3,6 +3,7 @@
 #include "terminal.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 void terminal_init(struct terminal *t, int fd)
 {
@@ -11,7 +12,14 @@ void terminal_init(struct terminal *t, int fd)
 		t->fd = -1;
 }
 
-/* The caller blocks SIGTTOU, so that this works from the background, too. */
+/* In the background the terminal is the shell's. One that is not the controlling one has no shell. */
+static bool is_ours(const struct terminal *t)
+{
+	pid_t foreground = tcgetpgrp(t->fd);
+
+	return foreground < 0 || foreground == getpgrp();
+}
+
 static void set(const struct terminal *t, const struct termios *mode)
 {
 	while (tcsetattr(t->fd, TCSANOW, mode) < 0 && errno == EINTR)
@@ -22,7 +30,7 @@ void terminal_raw(struct terminal *t)
 {
 	struct termios mode = t->saved;
 
-	if (t->fd < 0)
+	if (t->fd < 0 || !is_ours(t))
 		return;
 	cfmakeraw(&mode);
 	mode.c_oflag |= OPOST; /* hull's own lines appear on it as well */
@@ -36,6 +44,7 @@ void terminal_restore(struct terminal *t)
 {
 	if (t->fd < 0 || !t->raw)
 		return;
-	set(t, &t->saved);
+	if (is_ours(t))
+		set(t, &t->saved);
 	t->raw = false;
 }

@@ -15,7 +15,7 @@ struct terminal {
 /* Remembers the mode of `fd`; when it is not a terminal, all further calls do nothing. */
 void terminal_init(struct terminal *t, int fd);
 
-/* Every key goes to the guest, Ctrl-C too; output keeps its newline translation. */
+/* Every key goes to the guest, Ctrl-C too; output keeps its newline translation. Not in the background. */
 void terminal_raw(struct terminal *t);
 
 /* Back to the mode that the user had. */

@@ -55,6 +55,9 @@ unsigned arch_cpu_phys_bits(const struct arch_cpu_model *model);
 /* What a VM needs before its interrupt controllers exist. */
 int arch_vm_init(struct vm *vm, struct err *err);
 
+/* Leaves the interrupt controllers, which exist by now, as firmware would. */
+int arch_irqchip_init(struct vm *vm, struct err *err);
+
 /* CPUID and model-specific registers of a new vCPU. */
 int arch_vcpu_init(struct vcpu *vcpu, const struct vm *vm, const struct arch_cpu_model *model,
 		   struct err *err);

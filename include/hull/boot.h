@@ -114,8 +114,6 @@ struct boot_entry {
 	uint64_t page_table; /* BOOT_LINUX64: CR3 */
 	uint64_t gdt;        /* guest physical address of the GDT that boot_load() wrote */
 	uint16_t gdt_limit;
-	uint64_t kernel_gpa; /* where the kernel was put, and how much memory it uses */
-	uint64_t kernel_size;
 	char how[80]; /* for -v: "bzImage unpacked, 64-bit entry, kaslr" */
 };
 

@@ -90,6 +90,9 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t monotonic_ns(void);
+
 /* Closes *fd when it is >= 0 and sets it to -1. errno is kept. */
 void fd_close(int *fd);
 

@@ -52,7 +52,6 @@ handler:
 guest_main:
 	set_gate VECTOR, handler
 	load_idt
-	mask_pics
 	enable_lapic
 	route_gsi 4, VECTOR
 	write_port 1, (SERIAL + 2), 0x01 /* FIFOs on, receiver's trigger at one byte */

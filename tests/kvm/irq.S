@@ -42,7 +42,6 @@ guest_main:
 	movl $text, next
 	set_gate VECTOR, handler
 	load_idt
-	mask_pics
 	enable_lapic
 	route_gsi 4, VECTOR
 	write_port 1, (SERIAL + 4), 0x0b /* DTR, RTS, OUT2: the gate of the line */

@@ -60,14 +60,6 @@ void log_line(const struct log *log, enum log_level level, const char *fmt, ...)
 	write_line(log, text);
 }
 
-static uint64_t monotonic_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 void log_guest(const struct log *log, struct log_limit *limit, const char *fmt, ...)
 {
 	char text[LINE_MAX_BYTES];

@@ -14,14 +14,6 @@
 
 enum { EVENTS_PER_WAIT = 16, NS_PER_MS = 1000000 };
 
-static uint64_t monotonic_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static void wake_ready(struct loop_io *io, uint32_t events)
 {
 	eventfd_t count;

@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Descriptor helpers; see util.h. */
+/* Descriptors and the clock; see util.h. */
 #include "hull/util.h"
 
 #include <errno.h>
+#include <time.h>
 #include <unistd.h>
+
+uint64_t monotonic_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
 
 void fd_close(int *fd)
 {

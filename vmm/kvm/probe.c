@@ -10,7 +10,7 @@
 #include "hull/vm.h"
 #include "kvm/caps.h"
 
-/* All of them have been in mainline kernels since 4.7. */
+/* Mainline kernels have had all of them since 4.11. */
 static const struct {
 	int capability;
 	const char *name;
@@ -18,7 +18,6 @@ static const struct {
 	{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
 	{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
 	{KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
-	{KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},
 	{KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
 	{KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
 	{KVM_CAP_SET_IDENTITY_MAP_ADDR, "KVM_CAP_SET_IDENTITY_MAP_ADDR"},

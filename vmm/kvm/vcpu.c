@@ -16,7 +16,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "hull/arch.h"
@@ -262,12 +261,8 @@ static bool handle_run_error(struct vcpu *vcpu, int error)
 
 static void note_first_entry(const struct vcpu *vcpu)
 {
-	struct timespec ts;
-
-	if (vcpu->index != 0 || !vcpu->env.first_entry_ns)
-		return;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	*vcpu->env.first_entry_ns = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	if (vcpu->index == 0 && vcpu->env.first_entry_ns)
+		*vcpu->env.first_entry_ns = monotonic_ns();
 }
 
 static void *vcpu_thread(void *arg)

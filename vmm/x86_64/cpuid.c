@@ -28,6 +28,7 @@ enum {
 	AMD_ECX_CMP_LEGACY = 1 << 1,
 
 	APIC_BUS_KHZ = 1000000, /* KVM's local APIC counts nanoseconds */
+	CRYSTAL_KHZ = 1000,
 };
 
 #define LEAF_KVM       0x40000000u
@@ -173,11 +174,36 @@ static void set_amd_topology(struct kvm_cpuid2 *c, unsigned cpus)
 }
 
 /*
- * The clock's frequency, for those who look: the hypervisor's leaf (VMware's
- * convention, kept by KVM and FreeBSD), and Intel's leaves 0x15 and 0x16 with
- * the local APIC's clock as the crystal.
+ * Intel's leaves 0x15 and 0x16: a crystal of 1 MHz, as Linux multiplies its kHz
+ * with EBX in 32 bits and wants the quotient exact. Linux also takes the crystal
+ * for the local APIC's clock, which KVM runs at 1 GHz: harmless only where the
+ * TSC deadline timer is used instead.
  */
-static void set_clocks(struct kvm_cpuid2 *c, uint32_t tsc_khz)
+static void set_intel_clocks(struct kvm_cpuid2 *c, uint32_t tsc_khz)
+{
+	struct kvm_cpuid_entry2 *e;
+
+	if (max_leaf(c, 0) < 0x16 || tsc_khz > UINT32_MAX / CRYSTAL_KHZ)
+		return;
+	e = get(c, 0x15, 0);
+	if (e) {
+		e->eax = CRYSTAL_KHZ;
+		e->ebx = tsc_khz;
+		e->ecx = CRYSTAL_KHZ * 1000;
+	}
+	e = get(c, 0x16, 0);
+	if (e) {
+		e->eax = tsc_khz / 1000;
+		e->ebx = tsc_khz / 1000;
+		e->ecx = 100;
+	}
+}
+
+/*
+ * The clock's frequency, for those who look: the hypervisor's leaf (VMware's
+ * convention, kept by KVM and FreeBSD), and Intel's own leaves.
+ */
+static void set_clocks(struct kvm_cpuid2 *c, uint32_t tsc_khz, bool tsc_deadline)
 {
 	struct kvm_cpuid_entry2 *e = find(c, LEAF_KVM, 0);
 
@@ -191,20 +217,8 @@ static void set_clocks(struct kvm_cpuid2 *c, uint32_t tsc_khz)
 			e->ebx = APIC_BUS_KHZ;
 		}
 	}
-	if (!is_intel(c) || max_leaf(c, 0) < 0x16)
-		return;
-	e = get(c, 0x15, 0);
-	if (e) {
-		e->eax = APIC_BUS_KHZ;
-		e->ebx = tsc_khz;
-		e->ecx = APIC_BUS_KHZ * 1000u;
-	}
-	e = get(c, 0x16, 0);
-	if (e) {
-		e->eax = tsc_khz / 1000;
-		e->ebx = tsc_khz / 1000;
-		e->ecx = 100;
-	}
+	if (is_intel(c) && tsc_deadline)
+		set_intel_clocks(c, tsc_khz);
 }
 
 static int load_supported(struct kvm_cpuid2 *c, int kvm_fd, struct err *err)
@@ -225,6 +239,7 @@ int arch_cpu_model_create(struct arch_cpu_model **ret_model, const struct vm *vm
 {
 	struct arch_cpu_model *m = calloc(1, sizeof(*m));
 	int khz = ioctl(vm->fd, KVM_GET_TSC_KHZ, 0UL);
+	bool tsc_deadline = vm_check(vm, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	int r;
 
 	if (m)
@@ -240,12 +255,12 @@ int arch_cpu_model_create(struct arch_cpu_model **ret_model, const struct vm *vm
 	}
 	if (khz <= 0) /* kernels before 5.19 answer on a vCPU only */
 		khz = 0;
-	set_features(m->cpuid, cpus, vm_check(vm, KVM_CAP_TSC_DEADLINE_TIMER) > 0);
+	set_features(m->cpuid, cpus, tsc_deadline);
 	if (is_intel(m->cpuid))
 		set_intel_topology(m->cpuid, cpus);
 	else
 		set_amd_topology(m->cpuid, cpus);
-	set_clocks(m->cpuid, (uint32_t)khz);
+	set_clocks(m->cpuid, (uint32_t)khz, tsc_deadline);
 	*ret_model = m;
 	return 0;
 }

@@ -19,21 +19,27 @@ enum {
 	MTRR_WRITE_BACK = 6,
 };
 
+struct one_msr {
+	_Alignas(struct kvm_msrs) uint8_t bytes[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+};
+
 int msr_init(struct vcpu *vcpu, struct err *err)
 {
-	const struct kvm_msr_entry entries[] = {
+	static const struct kvm_msr_entry entries[] = {
 		/* All of memory is write-back, as every kernel expects of RAM. */
 		{.index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLE | MTRR_WRITE_BACK},
 		{.index = MSR_IA32_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRING},
 	};
-	_Alignas(struct kvm_msrs) uint8_t buf[sizeof(struct kvm_msrs) + sizeof(entries)];
-	struct kvm_msrs *msrs = (struct kvm_msrs *)buf;
 
-	memset(buf, 0, sizeof(*msrs));
-	msrs->nmsrs = ARRAY_SIZE(entries);
-	memcpy(msrs->entries, entries, sizeof(entries));
-	/* The count of registers set comes back; those that a KVM does not have are not missed. */
-	if (ioctl(vcpu->fd, KVM_SET_MSRS, msrs) < 0)
-		return err_errno(err, -errno, "KVM refuses the registers of vCPU %u", vcpu->index);
+	/* One call each: KVM stops at the first that it does not have, which is not missed. */
+	for (unsigned i = 0; i < ARRAY_SIZE(entries); i++) {
+		struct one_msr one = {0};
+		struct kvm_msrs *msrs = (struct kvm_msrs *)one.bytes;
+
+		msrs->nmsrs = 1;
+		memcpy(msrs->entries, &entries[i], sizeof(entries[i]));
+		if (ioctl(vcpu->fd, KVM_SET_MSRS, msrs) < 0)
+			return err_errno(err, -errno, "KVM refuses the registers of vCPU %u", vcpu->index);
+	}
 	return 0;
 }
