@@ -12,7 +12,7 @@
 
 static const char magic[8] = "HULLKRN";
 
-enum { VERSION = 1 };
+enum { VERSION = 2 };
 
 /* The header as it is in the file. */
 union page {

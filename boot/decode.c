@@ -115,6 +115,7 @@ static int unpack_fit(struct job *job, const struct image *img, struct err *err)
 	r = fit_open(img, &fit, err);
 	if (r == 0)
 		r = fit_kernel(&fit, &kernel, err);
+	job->header.hashed = kernel.hashed;
 	if (r == 0 && kernel.kind != PAYLOAD_UNKNOWN)
 		r = unpack(job, kernel.kind, &kernel.img, 0, err);
 	else if (r == 0 && image_kind(&kernel.img) == IMAGE_BZIMAGE)

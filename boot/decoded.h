@@ -20,6 +20,7 @@ struct decoded_header {
 	struct boot_cache_key key;
 	uint64_t payload_len; /* bytes, from BOOT_CACHE_DATA to the end of the file */
 	struct kaslr_table relocs;
+	uint8_t hashed;            /* 1: came in a FIT image with a hash, which was right */
 	uint8_t has_setup;         /* 1: came in a bzImage, whose header follows; 0: bare ELF */
 	struct setup_header setup; /* as in the bzImage */
 };

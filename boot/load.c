@@ -54,7 +54,6 @@ struct loader {
 	uint64_t addr; /* where the kernel begins */
 	uint64_t size; /* how much memory it needs from there */
 	bool kaslr;
-	uint64_t cmdline_len;
 };
 
 static void loader_finish(struct loader *l)
@@ -81,6 +80,7 @@ static int open_decoded(struct loader *l, struct err *err)
 	r = elf_parse(&img, &l->elf, err);
 	if (r < 0)
 		return r;
+	l->hashed = l->hashed && header.hashed;
 	if (header.has_setup) {
 		l->source = SOURCE_DECODED;
 		l->setup = header.setup;
@@ -162,6 +162,28 @@ static int open_kernel(struct loader *l, struct err *err)
 	}
 }
 
+/* A bzImage, unpacked or not, is entered by the 64-bit protocol, whatever notes it has. */
+static bool enters_pvh(const struct loader *l)
+{
+	return l->source == SOURCE_ELF && l->elf.has_pvh;
+}
+
+/* Checks the entry that will be used, and no other. */
+static int check_entry(const struct loader *l, struct err *err)
+{
+	bool pvh = enters_pvh(l);
+
+	if (l->source == SOURCE_BZIMAGE)
+		return 0;
+	if (!pvh && !l->elf.is64)
+		return err_set(err, -EINVAL, "%s: a 32-bit ELF file without a PVH entry note",
+			       l->kernel.path);
+	if (!elf_contains(&l->elf, pvh ? l->elf.pvh : l->elf.entry))
+		return err_set(err, -EINVAL, "%s: the kernel is damaged: its %s entry lies outside of it",
+			       l->kernel.path, pvh ? "PVH" : "64-bit");
+	return 0;
+}
+
 static int open_initrds(struct loader *l, struct err *err)
 {
 	struct image img;
@@ -197,7 +219,6 @@ static int make_cmdline(struct loader *l, struct err *err)
 			  err);
 	if (r < 0)
 		return r;
-	l->cmdline_len = strlen(buf);
 	l->kaslr = l->source == SOURCE_DECODED && l->relocs.lists > 0 && l->req->random &&
 		   !cmdline_has(buf, "nokaslr");
 	return 0;
@@ -333,8 +354,8 @@ static int write_tables(const struct loader *l, struct boot_entry *entry, struct
 	};
 	int r;
 
-	*entry = (struct boot_entry){.gdt = BOOT_GDT, .kernel_gpa = l->addr, .kernel_size = l->size};
-	if (l->source == SOURCE_ELF && l->elf.has_pvh) {
+	*entry = (struct boot_entry){.gdt = BOOT_GDT};
+	if (enters_pvh(l)) {
 		entry->protocol = BOOT_PVH;
 		entry->ip = l->elf.pvh;
 		entry->info = BOOT_START_INFO;
@@ -362,8 +383,8 @@ static int load(struct loader *l, struct boot_entry *ret_entry, struct err *err)
 	int r;
 
 	r = open_kernel(l, err);
-	if (r == 0 && l->source == SOURCE_ELF && !l->elf.has_pvh && !l->elf.is64)
-		r = err_set(err, -EINVAL, "%s: a 32-bit ELF file without a PVH entry note", l->kernel.path);
+	if (r == 0)
+		r = check_entry(l, err);
 	if (r == 0)
 		r = open_initrds(l, err);
 	if (r == 0)

@@ -8,7 +8,8 @@
 #include "hull/util.h"
 
 enum {
-	NOTE_MAX = 64 << 10,           /* bytes of notes that are looked at */
+	NOTE_MAX = 64 << 10,           /* bytes of notes that are looked at, over all segments */
+	NOTE_WINDOW = 4096,            /* bytes of them that are read at once */
 	XEN_ELFNOTE_PHYS32_ENTRY = 18, /* xen/include/public/elfnote.h */
 	ADDRESS_BITS = 52,             /* physical addresses have no more */
 };
@@ -85,43 +86,54 @@ static int read_phdr(const struct image *img, bool is64, uint64_t off, struct ph
 	return r;
 }
 
+/* The note with the PVH entry; Xen, docs/misc/pvh.pandoc, "Booting". */
+struct pvh_note {
+	Elf64_Nhdr head; /* the same in both classes */
+	char name[4];
+	uint8_t desc[8]; /* four or eight bytes */
+};
+
+static bool is_pvh(const struct pvh_note *note)
+{
+	return note->head.n_type == XEN_ELFNOTE_PHYS32_ENTRY && note->head.n_namesz == sizeof(note->name) &&
+	       (note->head.n_descsz == 4 || note->head.n_descsz == 8) && memcmp(note->name, "Xen", 4) == 0;
+}
+
 /*
- * Looks for the PVH entry in a PT_NOTE segment: name "Xen", type 18, four or
- * eight bytes (Xen, docs/misc/pvh.pandoc, "Booting").
+ * Looks for the PVH entry in a PT_NOTE segment, which is read a window at a
+ * time. `left`: how many bytes of notes are still to be looked at in this file.
  */
-static int find_pvh(struct elf *elf, const struct phdr *p, struct err *err)
+static int find_pvh(struct elf *elf, const struct phdr *p, uint64_t *left, struct err *err)
 {
 	uint64_t align = p->align == 8 ? 8 : 4;
-	uint64_t len = min_u64(p->filesz, NOTE_MAX);
+	uint64_t len = min_u64(p->filesz, *left);
+	uint8_t window[NOTE_WINDOW];
+	uint64_t start = 0; /* of the window in the segment, and its end */
+	uint64_t end = 0;
 	uint64_t pos = 0;
 	int r;
 
+	*left -= len;
 	while (!elf->has_pvh && len - pos >= sizeof(Elf64_Nhdr)) {
-		Elf64_Nhdr note; /* the same in both classes */
-		uint8_t name[4] = {0};
-		uint8_t desc[8] = {0};
-		uint64_t desc_pos;
+		struct pvh_note note = {0};
+		uint64_t desc;
 
-		r = image_read(&elf->img, p->offset + pos, &note, sizeof(note), err);
-		if (r < 0)
-			return r;
-		desc_pos = pos + align_up(sizeof(note) + note.n_namesz, align);
-		if (!range_fits(desc_pos, note.n_descsz, len))
-			break; /* some linkers leave rubbish here, and the kernel's own loader does not care
-				*/
-		if (note.n_type == XEN_ELFNOTE_PHYS32_ENTRY && note.n_namesz == sizeof(name) &&
-		    (note.n_descsz == 4 || note.n_descsz == 8)) {
-			r = image_read(&elf->img, p->offset + pos + sizeof(note), name, sizeof(name), err);
-			if (r == 0)
-				r = image_read(&elf->img, p->offset + desc_pos, desc, note.n_descsz, err);
+		if (end < min_u64(pos + sizeof(note), len)) {
+			start = pos;
+			end = min_u64(pos + sizeof(window), len);
+			r = image_read(&elf->img, p->offset + start, window, (size_t)(end - start), err);
 			if (r < 0)
 				return r;
-			if (memcmp(name, "Xen", 4) == 0) {
-				elf->has_pvh = true;
-				elf->pvh = load_le64(desc);
-			}
 		}
-		pos = min_u64(align_up(desc_pos + note.n_descsz, align), len);
+		memcpy(&note, window + (pos - start), (size_t)min_u64(sizeof(note), end - pos));
+		desc = pos + align_up(sizeof(note.head) + note.head.n_namesz, align);
+		if (!range_fits(desc, note.head.n_descsz, len))
+			break; /* some linkers leave rubbish behind the notes */
+		if (is_pvh(&note)) {
+			elf->has_pvh = true;
+			elf->pvh = note.head.n_descsz == 8 ? load_le64(note.desc) : load_le32(note.desc);
+		}
+		pos = min_u64(align_up(desc + note.head.n_descsz, align), len);
 	}
 	return 0;
 }
@@ -146,6 +158,7 @@ static int add_segment(struct elf *elf, const struct phdr *p, struct err *err)
 
 static int read_segments(struct elf *elf, const struct ehdr *h, struct err *err)
 {
+	uint64_t notes = NOTE_MAX;
 	struct phdr p = {0};
 	int r;
 
@@ -158,31 +171,36 @@ static int read_segments(struct elf *elf, const struct ehdr *h, struct err *err)
 		if (!range_fits(p.offset, p.filesz, elf->img.len))
 			return damaged(&elf->img, "a segment lies outside the file", err);
 		elf->end = max_u64(elf->end, p.offset + p.filesz);
-		r = p.type == PT_LOAD ? add_segment(elf, &p, err) : find_pvh(elf, &p, err);
+		r = p.type == PT_LOAD ? add_segment(elf, &p, err) : find_pvh(elf, &p, &notes, err);
 		if (r < 0)
 			return r;
 	}
 	return elf->count > 0 ? 0 : damaged(&elf->img, "nothing to load", err);
 }
 
-/* Makes a physical address of an entry that may be a virtual one. False: it is in no segment. */
-static bool resolve_entry(const struct elf *elf, uint64_t *entry)
+bool elf_contains(const struct elf *elf, uint64_t addr)
 {
 	for (unsigned i = 0; i < elf->count; i++) {
 		const struct elf_segment *s = &elf->segments[i];
 
-		if (*entry >= s->paddr && *entry - s->paddr < s->memsz)
+		if (addr >= s->paddr && addr - s->paddr < s->memsz)
 			return true;
 	}
+	return false;
+}
+
+/* The physical address of an entry that may be a virtual one. As it is when it lies in no segment. */
+static uint64_t resolve_entry(const struct elf *elf, uint64_t entry)
+{
+	if (elf_contains(elf, entry))
+		return entry;
 	for (unsigned i = 0; i < elf->count; i++) {
 		const struct elf_segment *s = &elf->segments[i];
 
-		if (*entry >= s->vaddr && *entry - s->vaddr < s->memsz) {
-			*entry = *entry - s->vaddr + s->paddr;
-			return true;
-		}
+		if (entry >= s->vaddr && entry - s->vaddr < s->memsz)
+			return entry - s->vaddr + s->paddr;
 	}
-	return false;
+	return entry;
 }
 
 int elf_parse(const struct image *img, struct elf *ret, struct err *err)
@@ -211,11 +229,8 @@ int elf_parse(const struct image *img, struct elf *ret, struct err *err)
 	if (range_fits(h.shoff, (uint64_t)h.shnum * h.shentsize, img->len))
 		ret->end = max_u64(ret->end, h.shoff + (uint64_t)h.shnum * h.shentsize);
 	ret->end = max_u64(ret->end, h.phoff + h.phnum * phentsize);
-	ret->entry = h.entry;
-	if (ret->has_pvh && !resolve_entry(ret, &ret->pvh))
-		return damaged(img, "the PVH entry lies outside the kernel", err);
-	if (!ret->has_pvh && !resolve_entry(ret, &ret->entry))
-		return damaged(img, "the entry lies outside the kernel", err);
+	ret->entry = resolve_entry(ret, h.entry);
+	ret->pvh = resolve_entry(ret, ret->pvh);
 	return 0;
 }
 

@@ -22,12 +22,12 @@ struct elf_segment {
 struct elf {
 	struct image img;
 	bool is64;
-	uint64_t entry; /* physical, as linked */
+	uint64_t entry; /* physical, as linked; not checked, see elf_contains() */
 	uint64_t low;   /* lowest physical address of a segment */
 	uint64_t high;  /* end of the highest one */
 	uint64_t end;   /* of what the ELF headers describe, in the file */
 	bool has_pvh;   /* there is a Xen note with a 32-bit entry */
-	uint64_t pvh;   /* ... and this is it, physical */
+	uint64_t pvh;   /* ... and this is it, as `entry` */
 	unsigned count;
 	struct elf_segment segments[ELF_MAX_PHDRS]; /* PT_LOAD only */
 };
@@ -37,6 +37,9 @@ struct elf {
  * more than ELF_MAX_PHDRS program headers, nothing to load.
  */
 int elf_parse(const struct image *img, struct elf *ret, struct err *err);
+
+/* Is there a segment at this physical address, as linked? */
+bool elf_contains(const struct elf *elf, uint64_t addr);
 
 /* Checks that every segment lies in free RAM when moved by `delta` bytes. -ENOSPC. */
 int elf_fits(const struct elf *elf, uint64_t delta, const struct space *space, struct err *err);

@@ -14,7 +14,6 @@ struct boot_info {
 	uint64_t rsdp;
 	uint64_t initrd;          /* guest physical */
 	uint64_t initrd_size;     /* 0: none */
-	uint64_t cmdline_len;     /* at BOOT_CMDLINE, without the NUL */
 	uint64_t kernel;          /* where the kernel was put */
 	bool kaslr;               /* its addresses were randomised: it may randomise further ones */
 	uint64_t (*random)(void); /* for the seed; NULL: none */

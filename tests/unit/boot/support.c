@@ -122,18 +122,19 @@ struct bytes make_vmlinux(const struct kernel_shape *shape, size_t *ret_elf_len)
 	uint64_t data_addr = LINK_ADDR + align_up(text, 2 << 20);
 	uint32_t base = (uint32_t)(KERNEL_MAP + LINK_ADDR);
 	struct bytes b = {0};
+	const Elf64_Nhdr note = {.n_namesz = 4, .n_descsz = 8, .n_type = 18};
 	Elf64_Ehdr eh = {
 		.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
 		.e_type = ET_EXEC,
 		.e_machine = EM_X86_64,
 		.e_version = EV_CURRENT,
-		.e_entry = LINK_ADDR,
+		.e_entry = shape->entry ? shape->entry : LINK_ADDR,
 		.e_phoff = sizeof(eh),
 		.e_ehsize = sizeof(eh),
 		.e_phentsize = sizeof(Elf64_Phdr),
-		.e_phnum = 2,
+		.e_phnum = shape->pvh ? 3 : 2,
 	};
-	Elf64_Phdr ph[2] = {
+	Elf64_Phdr ph[3] = {
 		{.p_type = PT_LOAD,
 		 .p_offset = TEXT_OFFSET,
 		 .p_vaddr = KERNEL_MAP + LINK_ADDR,
@@ -147,10 +148,19 @@ struct bytes make_vmlinux(const struct kernel_shape *shape, size_t *ret_elf_len)
 		 .p_paddr = data_addr,
 		 .p_filesz = data,
 		 .p_memsz = data + shape->bss},
+		{.p_type = PT_NOTE,
+		 .p_offset = sizeof(eh) + sizeof(ph),
+		 .p_filesz = sizeof(note) + 12,
+		 .p_align = 4},
 	};
 
 	bytes_add(&b, &eh, sizeof(eh));
-	bytes_add(&b, ph, sizeof(ph));
+	bytes_add(&b, ph, eh.e_phnum * sizeof(*ph));
+	if (shape->pvh) {
+		bytes_add(&b, &note, sizeof(note));
+		bytes_add(&b, "Xen", 4);
+		bytes_add(&b, &shape->pvh, 8);
+	}
 	bytes_add(&b, NULL, TEXT_OFFSET - b.len + text);
 	fill_text(b.p + TEXT_OFFSET, text);
 	store_le64(b.p + TEXT_OFFSET + RELOC_AT_64, RELOC_VALUE);

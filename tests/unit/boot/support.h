@@ -60,6 +60,8 @@ struct kernel_shape {
 	size_t text;    /* bytes of the first segment; 0: 64 KiB */
 	size_t bss;     /* further memory of the second segment */
 	unsigned lists; /* relocation lists behind the ELF: 0, 2, 3 */
+	uint64_t entry; /* of the ELF header; 0: LINK_ADDR */
+	uint64_t pvh;   /* the entry in a PVH note; 0: no note */
 };
 
 /* Where the test kernel has what relocations change: offsets in its text. */

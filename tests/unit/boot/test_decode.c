@@ -267,7 +267,7 @@ static void test_key(void **state)
 	/* The longest name is whole. */
 	a = (struct boot_cache_key){UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
 	boot_cache_name(&a, name_a);
-	assert_string_equal(name_a + strlen(name_a) - 3, ".v1");
+	assert_string_equal(name_a + strlen(name_a) - 3, ".v2");
 }
 
 /* A decoded kernel in a real file, for `key`. */

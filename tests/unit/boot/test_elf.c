@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "support.h"
+#include "x86_64/elf.h"
 
 enum {
 	CODE = 0x200000,     /* where the test guests are linked */
@@ -148,11 +149,13 @@ static void test_pvh(void **state)
 			fail_msg("%s", err.msg);
 		assert_int_equal(entry.protocol, BOOT_PVH);
 		assert_int_equal(entry.ip, CODE + 4);
-		assert_int_equal(entry.kernel_gpa, CODE);
-		assert_int_equal(entry.kernel_size, i < 2 ? 3 * CODE_LEN : CODE_LEN);
 		assert_memory_equal(mem_ptr(&m.mem, CODE, CODE_LEN), files[i].p + CODE_OFFSET, CODE_LEN);
 		assert_string_equal(entry.how, "vmlinux, PVH entry");
 		check_start_info(&m, &entry);
+		/* The other entry is not used, wherever it is. */
+		store_le32(files[i].p + 24, 0x1000);
+		assert_int_equal(load(&m, &files[i], &entry, &err), 0);
+		assert_int_equal(entry.ip, CODE + 4);
 		machine_finish(&m);
 		bytes_free(&files[i]);
 	}
@@ -208,6 +211,7 @@ static void test_64_bit_entry(void **state)
 	assert_int_equal(entry.ip, CODE + 0x10);
 	eh->e_entry = CODE + 3 * CODE_LEN;
 	assert_int_equal(load(&m, &b, &entry, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "64-bit entry"));
 	machine_finish(&m);
 	bytes_free(&b);
 }
@@ -276,6 +280,78 @@ static void test_notes(void **state)
 		/* An entry outside of the kernel. */
 		store_le64(b.p + NOTE_OFFSET + 24 + 16, CODE - 1);
 		assert_int_equal(load(&m, &b, &entry, &err), -EINVAL);
+		assert_non_null(strstr(err.msg, "PVH entry"));
+		bytes_free(&b);
+	}
+	machine_finish(&m);
+}
+
+/* The PVH note behind `before` bytes of empty notes (a multiple of 12), in the last of `segments`. */
+static struct bytes note_behind(size_t before, unsigned segments)
+{
+	static const uint32_t pvh[] = {4, 8, 18};
+	struct bytes b = tiny64(8, 0);
+	Elf64_Phdr ph[ELF_MAX_PHDRS];
+	uint64_t entry = CODE + 4;
+	size_t start;
+
+	memcpy(ph, b.p + sizeof(Elf64_Ehdr), 2 * sizeof(*ph));
+	bytes_add(&b, NULL, align_up(b.len, 8) - b.len);
+	start = b.len;
+	bytes_add(&b, NULL, before);
+	bytes_add(&b, pvh, sizeof(pvh));
+	bytes_add(&b, "Xen", 4);
+	bytes_add(&b, &entry, 8);
+	for (unsigned i = 1; i <= segments; i++) {
+		ph[i] = ph[1];
+		ph[i].p_offset = start;
+		ph[i].p_filesz = before + (i == segments ? 24 : 0);
+	}
+	((Elf64_Ehdr *)(void *)b.p)->e_phoff = b.len;
+	((Elf64_Ehdr *)(void *)b.p)->e_phnum = (uint16_t)(1 + segments);
+	bytes_add(&b, ph, (1 + segments) * sizeof(*ph));
+	return b;
+}
+
+/* The note is found wherever it is in what is read at once, but not behind more than anybody needs. */
+static void test_many_notes(void **state)
+{
+	static const struct {
+		size_t before;
+		unsigned segments;
+		bool found;
+	} cases[] = {
+		{0, 1, true},           /* one note, and nothing before it */
+		{0, 63, true},          /* empty segments */
+		{12 * 5000, 1, true},   /* many notes */
+		{12 * 80, 63, true},    /* in many segments */
+		{12 * 5458, 1, true},   /* 65,520 bytes */
+		{12 * 5460, 1, false},  /* 65,544 bytes */
+		{12 * 2800, 2, false},  /* 67,224 bytes in two segments */
+		{12 * 5461, 63, false}, /* all that fits: it must not take long */
+	};
+	struct boot_entry entry;
+	struct machine m;
+	struct bytes b;
+	struct err err;
+	uint64_t start;
+
+	(void)state;
+	machine_init(&m, 4);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		b = note_behind(cases[i].before, cases[i].segments);
+		start = cpu_ms();
+		assert_int_equal(load(&m, &b, &entry, &err), 0);
+		assert_true(cpu_ms() - start < 50);
+		if (entry.protocol != (cases[i].found ? BOOT_PVH : BOOT_LINUX64))
+			fail_msg("case %zu", i);
+		bytes_free(&b);
+	}
+	for (size_t before = 0; before < 9000; before += 12) {
+		b = note_behind(before, 1);
+		assert_int_equal(load(&m, &b, &entry, &err), 0);
+		assert_int_equal(entry.protocol, BOOT_PVH);
+		assert_int_equal(entry.ip, CODE + 4);
 		bytes_free(&b);
 	}
 	machine_finish(&m);
@@ -463,7 +539,7 @@ int main(void)
 		cmocka_unit_test(test_notes),        cmocka_unit_test(test_bad_places),
 		cmocka_unit_test(test_extremes),     cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_many_headers), cmocka_unit_test(test_other_files),
-		cmocka_unit_test(test_tiny_ram),
+		cmocka_unit_test(test_tiny_ram),     cmocka_unit_test(test_many_notes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -392,6 +392,7 @@ static void test_other_hashes(void **state)
 {
 	struct bytes kernel = vmlinux();
 	struct recipe recipe = plain;
+	struct bytes packed;
 	struct bytes fit;
 	struct run run;
 	uint8_t *at;
@@ -422,6 +423,20 @@ static void test_other_hashes(void **state)
 	assert_string_equal(run.entry.how, "FIT without hash, vmlinux, 64-bit entry");
 	run_finish(&run);
 	bytes_free(&fit);
+
+	/* Also when it has been unpacked. */
+	packed = pipe_through("gzip", "gzip -9", kernel.p, kernel.len);
+	recipe.compression = "gzip";
+	for (size_t i = 0; i < 2; i++) {
+		recipe.unhashed = i == 0 ? "kernel" : "ramdisk";
+		fit = make_fit(&recipe, &packed);
+		must_run(&run, &fit, NULL);
+		assert_int_equal(run.decode, 0);
+		assert_string_equal(run.entry.how, "FIT without hash, vmlinux, 64-bit entry");
+		run_finish(&run);
+		bytes_free(&fit);
+	}
+	bytes_free(&packed);
 
 	/* Hashes of the wrong length: an empty one equals everything. */
 	for (int len = 0; len < 64; len += 16) {

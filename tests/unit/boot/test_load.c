@@ -8,6 +8,9 @@
 #include "support.h"
 #include "x86_64/layout.h"
 
+/* The memory that a test kernel without bss needs, from its entry on. */
+enum { KERNEL_SIZE = (2 << 20) + 8192 };
+
 /* A request with all that belongs to it. */
 struct boot {
 	struct machine m;
@@ -85,12 +88,12 @@ static const struct boot_params *params(const struct boot *b)
 /* What a word of the kernel's text is now. */
 static uint64_t text64(const struct boot *b, uint64_t off)
 {
-	return load_le64(mem_ptr(&b->m.mem, b->entry.kernel_gpa + off, 8));
+	return load_le64(mem_ptr(&b->m.mem, b->entry.ip + off, 8));
 }
 
 static uint32_t text32(const struct boot *b, uint64_t off)
 {
-	return load_le32(mem_ptr(&b->m.mem, b->entry.kernel_gpa + off, 4));
+	return load_le32(mem_ptr(&b->m.mem, b->entry.ip + off, 4));
 }
 
 /* ---- addresses ---- */
@@ -104,7 +107,6 @@ static void test_nokaslr(void **state)
 	b.req.cmdline_user = "a nokaslr b";
 	must_load(&b);
 	assert_int_equal(b.entry.protocol, BOOT_LINUX64);
-	assert_int_equal(b.entry.kernel_gpa, LINK_ADDR);
 	assert_int_equal(b.entry.ip, LINK_ADDR);
 	assert_int_equal(params(&b)->hdr.loadflags & KASLR_FLAG, 0);
 	assert_int_equal(text64(&b, RELOC_AT_64), RELOC_VALUE);
@@ -113,7 +115,6 @@ static void test_nokaslr(void **state)
 	assert_string_equal(b.entry.how, "bzImage unpacked, 64-bit entry");
 	/* The second segment, at its own distance. */
 	assert_int_equal(*(char *)mem_ptr(&b.m.mem, LINK_ADDR + MIB(2), 1), 'd');
-	assert_int_equal(b.entry.kernel_size, align_up(MIB(2) + 8192 + 12345, 4096));
 	boot_finish(&b);
 }
 
@@ -125,7 +126,7 @@ static void test_no_random(void **state)
 	boot_init(&b, 64, &(struct kernel_shape){.lists = 3}, NULL);
 	b.req.random = NULL;
 	must_load(&b);
-	assert_int_equal(b.entry.kernel_gpa, LINK_ADDR);
+	assert_int_equal(b.entry.ip, LINK_ADDR);
 	assert_int_equal(params(&b)->hdr.setup_data, 0);
 	assert_int_equal(params(&b)->hdr.loadflags & KASLR_FLAG, 0);
 	boot_finish(&b);
@@ -142,12 +143,11 @@ static void check_kaslr(unsigned lists)
 
 		boot_init(&b, 256, &(struct kernel_shape){.lists = lists}, NULL);
 		must_load(&b);
-		phys[i] = b.entry.kernel_gpa;
+		phys[i] = b.entry.ip;
 		delta = text64(&b, RELOC_AT_64) - RELOC_VALUE;
 		virt[i] = delta;
 		assert_int_equal(phys[i] % MIB(2), 0);
-		assert_true(phys[i] >= LINK_ADDR && phys[i] + b.entry.kernel_size <= MIB(256));
-		assert_int_equal(b.entry.ip, phys[i]);
+		assert_true(phys[i] >= LINK_ADDR && phys[i] + KERNEL_SIZE <= MIB(256));
 		assert_int_equal(delta % MIB(2), 0);
 		assert_true(delta < GIB(1) - LINK_ADDR);
 		assert_int_equal(text32(&b, RELOC_AT_32), (uint32_t)(RELOC_VALUE + delta));
@@ -180,7 +180,7 @@ static void test_without_relocations(void **state)
 	(void)state;
 	boot_init(&b, 64, &(struct kernel_shape){.lists = 0}, NULL);
 	must_load(&b);
-	assert_int_equal(b.entry.kernel_gpa, LINK_ADDR);
+	assert_int_equal(b.entry.ip, LINK_ADDR);
 	assert_int_equal(params(&b)->hdr.loadflags & KASLR_FLAG, 0);
 	boot_finish(&b);
 }
@@ -193,7 +193,7 @@ static void test_small_ram(void **state)
 	(void)state;
 	boot_init(&b, 8, &(struct kernel_shape){.lists = 3}, NULL);
 	must_load(&b);
-	assert_true(b.entry.kernel_gpa >= MIB(2) && b.entry.kernel_gpa + b.entry.kernel_size <= MIB(8));
+	assert_true(b.entry.ip >= MIB(2) && b.entry.ip + KERNEL_SIZE <= MIB(8));
 	boot_finish(&b);
 }
 
@@ -221,11 +221,50 @@ static void test_not_relocatable(void **state)
 	(void)state;
 	boot_init(&b, 64, &(struct kernel_shape){.lists = 0}, not_relocatable);
 	must_load(&b);
-	assert_int_equal(b.entry.kernel_gpa, LINK_ADDR);
+	assert_int_equal(b.entry.ip, LINK_ADDR);
 	boot_finish(&b);
 	boot_init(&b, 8, &(struct kernel_shape){.lists = 0}, not_relocatable);
 	assert_int_equal(load(&b), -ENOSPC);
 	boot_finish(&b);
+}
+
+/* A decoded bzImage is entered by its ELF header, whether it has a PVH note or not. */
+static void test_entry(void **state)
+{
+	static const struct {
+		uint64_t entry, pvh; /* pvh: of the note, 0: none */
+		bool good;
+	} cases[] = {
+		{LINK_ADDR + 16, 0, true},
+		{KERNEL_MAP + LINK_ADDR + 16, 0, true},
+		{LINK_ADDR + 16, LINK_ADDR, true},
+		{KERNEL_MAP + LINK_ADDR + 16, LINK_ADDR, true},
+		{LINK_ADDR + 16, LINK_ADDR - 1, true}, /* bad, but not used */
+		{LINK_ADDR - 1, 0, false},
+		{LINK_ADDR - 1, LINK_ADDR, false},
+		{UINT64_MAX, LINK_ADDR, false},
+		{GIB(1), LINK_ADDR, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct boot b;
+		int r;
+
+		boot_init(&b, 64, &(struct kernel_shape){.entry = cases[i].entry, .pvh = cases[i].pvh}, NULL);
+		r = load(&b);
+		if (r != (cases[i].good ? 0 : -EINVAL))
+			fail_msg("case %zu: %d %s", i, r, b.err.msg);
+		if (cases[i].good) {
+			assert_int_equal(b.entry.protocol, BOOT_LINUX64);
+			assert_int_equal(b.entry.ip, LINK_ADDR + 16);
+		} else {
+			assert_non_null(strstr(b.err.msg, "vmlinuz"));
+			assert_non_null(strstr(b.err.msg, "64-bit entry"));
+			assert_null(strchr(b.err.msg, '\n'));
+		}
+		boot_finish(&b);
+	}
 }
 
 /* ---- damaged relocations ---- */
@@ -340,7 +379,6 @@ static void test_own_entry(void **state)
 	b.req.decoded_fd = -1;
 	must_load(&b);
 	assert_int_equal(b.entry.protocol, BOOT_LINUX64);
-	assert_int_equal(b.entry.kernel_gpa, LINK_ADDR);
 	assert_int_equal(b.entry.ip, LINK_ADDR + 0x200);
 	assert_int_equal(*(uint8_t *)mem_ptr(&b.m.mem, b.entry.ip, 1), 0xcc);
 	assert_int_equal(params(&b)->hdr.loadflags & KASLR_FLAG, 0);
@@ -427,7 +465,7 @@ static void test_initrd_and_kaslr(void **state)
 		start = params(&b)->hdr.ramdisk_image;
 		end = start + params(&b)->hdr.ramdisk_size;
 		assert_true(end <= MIB(32) && start % 4096 == 0);
-		assert_true(b.entry.kernel_gpa + b.entry.kernel_size <= start || b.entry.kernel_gpa >= end);
+		assert_true(b.entry.ip + KERNEL_SIZE <= start || b.entry.ip >= end);
 		assert_int_equal(*(char *)mem_ptr(&b.m.mem, start, 1), 'i');
 		assert_int_equal(*(char *)mem_ptr(&b.m.mem, end - 1, 1), 'i');
 		boot_finish(&b);
@@ -633,6 +671,7 @@ int main(void)
 		cmocka_unit_test(test_small_ram),
 		cmocka_unit_test(test_too_small_ram),
 		cmocka_unit_test(test_not_relocatable),
+		cmocka_unit_test(test_entry),
 		cmocka_unit_test(test_bad_relocations),
 		cmocka_unit_test(test_lying_relocations),
 		cmocka_unit_test(test_strange_table),
