@@ -473,9 +473,10 @@ static void devices(void)
  */
 static void hold_vm(void)
 {
-	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	int vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	static int kvm, vm; /* held to the end */
 
+	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	vm = ioctl(kvm, KVM_CREATE_VM, 0);
 	if (vm < 0 || ioctl(vm, KVM_CREATE_IRQCHIP, 0) < 0 || ioctl(vm, KVM_CREATE_VCPU, 0) < 0)
 		fail("creating a VM");
 }
@@ -596,7 +597,8 @@ static void own_dir(const char *path, mode_t mode)
 
 /*
  * open_way: a tree below root's home or the like cannot be reached by an
- * ordinary user. In the overlay, and only there, the way to it is opened.
+ * ordinary user, whom tests that start as root become, too. In the overlay,
+ * and only there, the way to it is opened.
  */
 static void open_way(const char *path)
 {
@@ -645,8 +647,7 @@ static void prepare_user(void)
 	set_env("HULL_BOX", "1");
 	for (char **e = job.env; *e; e++)
 		putenv(*e);
-	if (job.user)
-		open_way(job.dir);
+	open_way(job.dir);
 }
 
 /* --- COMMAND -------------------------------------------------------------- */
