@@ -4,6 +4,9 @@
 # What hull's scripts share. Source it after `set -euo pipefail`; it sets $root
 # to the top of the tree and defines the functions below.
 
+# An ordinary user's PATH need not have what lies in sbin.
+export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 die() {
