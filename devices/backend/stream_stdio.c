@@ -6,9 +6,10 @@
  *   out_fd <- sink                <- console_watch <- stream.write()
  *
  * in_fd is read only after epoll has called it readable: it may be blocking, and
- * its flags are not ours to change. It is watched while in[] has room. Not being
- * watched means being removed from the loop, as epoll reports a hang-up whether
- * it was asked for or not, and a closed pipe would keep the loop spinning.
+ * its flags are not ours to change. That can be stale, as another process may
+ * have the same pipe: see read_once(). in_fd is watched while in[] has room. Not
+ * being watched means being removed from the loop, as epoll reports a hang-up
+ * whether it was asked for or not, and a closed pipe would keep the loop spinning.
  *
  * A regular file cannot be watched (epoll: EPERM): it is read when the device
  * asks. The same goes for /dev/null.
@@ -18,9 +19,13 @@
 #include "hull/stream_stdio.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "console_watch.h"
@@ -38,6 +43,16 @@ enum {
 /* How long in[] may stay full before a terminal is read on, for its escape key only. */
 static const uint64_t stall_ns = 1000000000;
 
+/* How often a terminal that cannot be read from the background is tried again. */
+static const uint64_t retry_ns = 500000000;
+
+/* What keeps a read of in_fd from blocking. */
+enum guard {
+	GUARD_NONE,   /* O_NONBLOCK, or a regular file */
+	GUARD_SOCKET, /* MSG_DONTWAIT */
+	GUARD_POLL,   /* nothing does: a poll() just before makes it improbable */
+};
+
 struct stream_stdio {
 	struct stream stream;
 	struct loop *loop;
@@ -45,9 +60,12 @@ struct stream_stdio {
 	struct sink *sink; /* NULL without out_fd */
 	struct console_watch watch;
 	struct loop_io io;
-	struct loop_timer
-		timer;   /* on_demand: tells the device of the file; else: in[] is full and nobody reads */
+	/* on_demand: tells the device of the file; else: in[] is full and nobody reads */
+	struct loop_timer timer;
+	struct loop_timer retry; /* armed: in_fd is not read before, see input_failed() */
+	enum guard guard;
 	bool on_demand;  /* in_fd is a regular file */
+	bool failed;     /* the last read of in_fd gave EIO */
 	bool ended;      /* nothing more will come */
 	bool escaped;    /* the escape key was the last one */
 	bool discarding; /* nobody reads: what does not fit is dropped */
@@ -108,6 +126,36 @@ static void take_byte(struct stream_stdio *s, uint8_t byte)
 	}
 }
 
+/* read() of in_fd that fails with EAGAIN instead of waiting, as far as that is possible. */
+static ssize_t read_once(const struct stream_stdio *s, void *buf, size_t len)
+{
+	struct pollfd p = {.fd = s->config.in_fd, .events = POLLIN};
+
+	if (s->guard == GUARD_SOCKET)
+		return recv(s->config.in_fd, buf, len, MSG_DONTWAIT);
+	if (s->guard == GUARD_POLL && poll(&p, 1, 0) == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return read(s->config.in_fd, buf, len);
+}
+
+/*
+ * in_fd gave EIO. Our own terminal does that as long as we are in its background,
+ * as after `bg`: it is tried again later. So it is when we are in the foreground,
+ * but only once, as `fg` may have come after the read. Everything else is the end.
+ */
+static void input_failed(struct stream_stdio *s)
+{
+	pid_t front = tcgetpgrp(s->config.in_fd);
+
+	if (front < 0 || (front == getpgrp() && s->failed))
+		s->ended = true;
+	else
+		loop_timer_set(s->loop, &s->retry, loop_now(s->loop) + retry_ns);
+	s->failed = true;
+}
+
 /* Reads once from in_fd what in[] has room for. False: nothing came. */
 static bool read_input(struct stream_stdio *s)
 {
@@ -118,8 +166,13 @@ static bool read_input(struct stream_stdio *s)
 	if (!s->discarding)
 		want = in_room(s) - (IN_ROOM_MIN - 1);
 	do {
-		n = read(s->config.in_fd, buf, want);
+		n = read_once(s, buf, want);
 	} while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EIO) {
+		input_failed(s);
+		return false;
+	}
+	s->failed = false;
 	if (n < 0 && errno == EAGAIN)
 		return false;
 	if (n <= 0) { /* end of file; of a terminal or a socket also: hung up */
@@ -138,7 +191,7 @@ static void update_watch(struct stream_stdio *s)
 
 	if (s->on_demand)
 		return;
-	if (s->ended || (!room && !s->discarding))
+	if (s->ended || s->retry.armed || (!room && !s->discarding))
 		loop_io_del(s->loop, &s->io);
 	else if (!s->io.added && loop_io_add(s->loop, &s->io) < 0)
 		s->ended = true; /* the host has no memory for it: go on without input */
@@ -171,6 +224,17 @@ static void timer_expired(struct loop_timer *timer)
 		return;
 	}
 	s->discarding = true;
+	update_watch(s);
+}
+
+/* In the background, reading is not even tried: the terminal would only fail it again. */
+static void retry_expired(struct loop_timer *timer)
+{
+	struct stream_stdio *s = container_of(timer, struct stream_stdio, retry);
+	pid_t front = tcgetpgrp(s->config.in_fd);
+
+	if (front >= 0 && front != getpgrp())
+		loop_timer_set(s->loop, &s->retry, loop_now(s->loop) + retry_ns);
 	update_watch(s);
 }
 
@@ -220,6 +284,16 @@ static const struct stream_ops stdio_ops = {
 	.read = stdio_read,
 };
 
+static enum guard find_guard(int fd)
+{
+	struct stat st;
+	int flags = fcntl(fd, F_GETFL);
+
+	if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode))
+		return GUARD_SOCKET; /* even if non-blocking: who shares it may change that */
+	return flags >= 0 && !(flags & O_NONBLOCK) ? GUARD_POLL : GUARD_NONE;
+}
+
 /* Starts watching in_fd, or finds that it cannot be watched. */
 static int start_input(struct stream_stdio *s, struct err *err)
 {
@@ -229,13 +303,16 @@ static int start_input(struct stream_stdio *s, struct err *err)
 	s->io.events = EPOLLIN;
 	s->io.ready = input_ready;
 	s->timer.expired = timer_expired;
+	s->retry.expired = retry_expired;
 	if (s->config.in_fd < 0) {
 		s->ended = true;
 		return 0;
 	}
+	s->guard = find_guard(s->config.in_fd);
 	r = loop_io_add(s->loop, &s->io);
 	if (r == -EPERM) {
 		s->on_demand = true;
+		s->guard = GUARD_NONE;
 		loop_timer_set(s->loop, &s->timer, loop_now(s->loop));
 		return 0;
 	}
@@ -289,6 +366,7 @@ void stream_stdio_destroy(struct stream_stdio *s)
 {
 	if (!s)
 		return;
+	loop_timer_cancel(s->loop, &s->retry);
 	loop_timer_cancel(s->loop, &s->timer);
 	loop_io_del(s->loop, &s->io);
 	sink_destroy(s->sink);

@@ -34,12 +34,18 @@ size_t sink_write(struct sink *sink, const void *buf, size_t len);
 uint64_t sink_dropped(struct sink *sink);
 
 /*
- * Waits until the ring is empty, the descriptor failed, or `timeout_ms` has
- * passed. Returns the bytes that are still in the ring.
+ * Waits until what is in the ring now has left it or the descriptor failed, and
+ * gives up after `timeout_ms` without progress: the time starts again with each
+ * piece (up to 4 KiB) that the descriptor took. Returns the bytes that are still
+ * in the ring.
  */
 size_t sink_flush(struct sink *sink, unsigned timeout_ms);
 
-/* Frees the sink; a writer thread stuck in the descriptor is left to process exit. NULL is fine. */
+/*
+ * Frees the sink, best after sink_flush(). While its thread is in the middle of a
+ * write, stuck or just busy, nothing is waited for: the thread goes on, and sink
+ * and thread are left to process exit. NULL is fine.
+ */
 void sink_destroy(struct sink *sink);
 
 #endif

@@ -5,7 +5,14 @@
  *
  * Output goes through a sink (see sink.h): bounded, never blocking. Input is read
  * as the device takes it, so that a host that floods it is held back. A regular
- * file is read on demand; the end of input ends reading, not the machine.
+ * file is read on demand; the end of input ends reading, not the machine. While
+ * the process is in the background of its terminal, nothing is read; in the
+ * foreground again, reading goes on after half a second at most. SIGTTIN must be
+ * ignored for that.
+ *
+ * in_fd should be non-blocking. Where it is not, and another process reads from
+ * the same pipe or terminal, reading may block in a race for the same bytes; that
+ * is made improbable, and for sockets impossible.
  *
  * Escapes, when the input is a terminal in raw mode:
  *   Ctrl-a x       the `quit` callback
@@ -58,7 +65,10 @@ size_t stream_stdio_tail(const struct stream_stdio *s, void *buf, size_t cap);
 /* Bytes of output that the descriptor did not take in time. */
 uint64_t stream_stdio_dropped(const struct stream_stdio *s);
 
-/* Waits until the output is written, or `timeout_ms` has passed; returns the bytes that are not. */
+/*
+ * Waits until the output is written, and gives up after `timeout_ms` without
+ * progress; returns the bytes that are not written.
+ */
 size_t stream_stdio_flush(struct stream_stdio *s, unsigned timeout_ms);
 
 /* NULL is fine. No device may use the stream any more. */

@@ -34,7 +34,7 @@ enum {
 struct sink {
 	pthread_mutex_t lock; /* protects everything below */
 	pthread_cond_t more;  /* the ring is no longer empty, or stop */
-	pthread_cond_t idle;  /* the ring became empty, or the descriptor failed */
+	pthread_cond_t moved; /* tail moved, or the descriptor failed */
 	pthread_t thread;
 	uint8_t *ring;
 	size_t capacity;
@@ -115,11 +115,10 @@ static void *sink_thread(void *arg)
 			s->dropped += n + s->head - s->tail;
 			s->tail = s->head;
 		}
-		if (s->head == s->tail)
-			pthread_cond_broadcast(&s->idle);
+		pthread_cond_broadcast(&s->moved);
 	}
 	s->ended = true;
-	pthread_cond_broadcast(&s->idle);
+	pthread_cond_broadcast(&s->moved);
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
 }
@@ -166,7 +165,7 @@ int sink_create(struct sink **ret_sink, int fd, size_t capacity, const char *nam
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&s->more, NULL);
-	pthread_cond_init(&s->idle, &attr);
+	pthread_cond_init(&s->moved, &attr);
 	pthread_condattr_destroy(&attr);
 	*ret_sink = s;
 	return 0;
@@ -223,12 +222,22 @@ static struct timespec deadline_in(unsigned ms)
 size_t sink_flush(struct sink *s, unsigned timeout_ms)
 {
 	size_t left;
+	uint64_t goal; /* not the head of later: other writers must not keep us here */
+	uint64_t seen;
 	struct timespec until = deadline_in(timeout_ms);
 
 	pthread_mutex_lock(&s->lock);
-	while (s->head != s->tail && !s->failed) {
-		if (pthread_cond_timedwait(&s->idle, &s->lock, &until) == ETIMEDOUT)
+	goal = s->head;
+	seen = s->tail;
+	while (s->tail < goal && !s->failed) {
+		int r = pthread_cond_timedwait(&s->moved, &s->lock, &until);
+
+		if (s->tail != seen) {
+			seen = s->tail;
+			until = deadline_in(timeout_ms);
+		} else if (r == ETIMEDOUT) {
 			break;
+		}
 	}
 	left = s->failed ? 0 : (size_t)(s->head - s->tail);
 	pthread_mutex_unlock(&s->lock);
@@ -254,7 +263,7 @@ void sink_destroy(struct sink *s)
 {
 	if (!s || !stop_thread(s))
 		return;
-	pthread_cond_destroy(&s->idle);
+	pthread_cond_destroy(&s->moved);
 	pthread_cond_destroy(&s->more);
 	pthread_mutex_destroy(&s->lock);
 	munmap(s->ring, s->capacity);

@@ -378,6 +378,91 @@ static void test_flush_gives_up(void **state)
 	watchdog(0);
 }
 
+enum { SLOW_RING = 64 << 10, SLOW_MS = 100, SLOW_ROUNDS = 40 };
+
+/* Takes a pipe's worth now and then; until the end of the pipe. */
+static void *read_slowly(void *arg)
+{
+	int fd = *(int *)arg;
+	uint8_t buf[PIPE_BYTES];
+
+	do
+		usleep(SLOW_MS * 1000);
+	while (read(fd, buf, sizeof(buf)) > 0);
+	return NULL;
+}
+
+/* A slow reader is waited for in all for longer than the timeout, as long as it goes on reading. */
+static void test_flush_waits_for_progress(void **state)
+{
+	enum { TIMEOUT_MS = 800 };
+	static uint8_t buf[SLOW_RING];
+	struct piped p = piped();
+	pthread_t reader;
+	uint64_t start;
+
+	(void)state;
+	watchdog(60);
+	sink_destroy(p.sink);
+	p.sink = make(p.fds[1], SLOW_RING);
+	assert_int_equal(sink_write(p.sink, buf, sizeof(buf)), sizeof(buf));
+	reader = start_thread(read_slowly, &p.fds[0]);
+	start = now_ms();
+	assert_int_equal(sink_flush(p.sink, TIMEOUT_MS), 0);
+	assert_true(now_ms() - start > TIMEOUT_MS);
+	sink_destroy(p.sink);
+	fd_close(&p.fds[1]);
+	pthread_join(reader, NULL);
+	fd_close(&p.fds[0]);
+	watchdog(0);
+}
+
+struct refill {
+	struct piped *p;
+	unsigned rounds;
+};
+
+/* Fills the ring up each time before a piece of it is taken: it is never empty. */
+static void *refill(void *arg)
+{
+	struct refill *r = arg;
+	uint8_t buf[PIPE_BYTES] = {0};
+
+	for (unsigned i = 0; i < SLOW_ROUNDS; i++) {
+		sink_write(r->p->sink, buf, sizeof(buf));
+		if (read(r->p->fds[0], buf, sizeof(buf)) <= 0)
+			return thread_failed();
+		__atomic_add_fetch(&r->rounds, 1, __ATOMIC_RELAXED);
+		usleep(SLOW_MS * 1000 / 4);
+	}
+	return NULL;
+}
+
+/* What is written during a flush is not waited for. */
+static void test_flush_with_busy_writer(void **state)
+{
+	struct piped p = piped();
+	struct refill r = {.p = &p};
+	pthread_t thread;
+	void *problem;
+
+	(void)state;
+	watchdog(60);
+	sink_destroy(p.sink);
+	p.sink = make(p.fds[1], 4 * RING_BYTES);
+	block(&p);
+	thread = start_thread(refill, &r);
+	sink_flush(p.sink, 10000);
+	assert_true(__atomic_load_n(&r.rounds, __ATOMIC_RELAXED) < SLOW_ROUNDS / 2);
+	pthread_join(thread, &problem);
+	assert_null(problem);
+	fd_close(&p.fds[0]);
+	sink_flush(p.sink, 10000);
+	sink_destroy(p.sink);
+	close_pipe(&p);
+	watchdog(0);
+}
+
 static void test_flush_of_nothing(void **state)
 {
 	struct piped p = piped();
@@ -561,6 +646,8 @@ int main(void)
 		cmocka_unit_test(test_reader_goes_while_blocked),
 		cmocka_unit_test(test_bad_descriptor),
 		cmocka_unit_test(test_flush_gives_up),
+		cmocka_unit_test(test_flush_waits_for_progress),
+		cmocka_unit_test(test_flush_with_busy_writer),
 		cmocka_unit_test(test_flush_of_nothing),
 		cmocka_unit_test(test_flags_of_the_descriptor),
 		cmocka_unit_test(test_nonblocking_descriptor),

@@ -11,7 +11,12 @@
 #include <pty.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hull/stream_stdio.h"
@@ -441,6 +446,175 @@ static void test_terminal(void **state)
 	console_close(c);
 }
 
+/* The rest of what another stream on the same loop has read. */
+static size_t read_all(struct console *c, struct stream *stream)
+{
+	char buf[64];
+	size_t n;
+
+	loop_lock(&c->loop);
+	n = stream->ops->read(stream, buf, sizeof(buf));
+	loop_unlock(&c->loop);
+	return n;
+}
+
+/*
+ * Two readers of one pipe, both of which epoll calls to it in the same round: the
+ * second finds nothing, and must not wait for more.
+ */
+static void check_shared_input(int in_fd, int other_in)
+{
+	struct console *c = console_open(in_fd, -1, false);
+	struct stream_stdio_config config = {.in_fd = dup(in_fd), .out_fd = -1};
+	int flags = fcntl(in_fd, F_GETFL);
+	struct stream_stdio *second;
+
+	c->other_in = other_in;
+	assert_int_equal(stream_stdio_create(&second, &c->loop, &config, NULL), 0);
+	alarm(20);
+	for (unsigned i = 0; i < 3; i++) {
+		type(c, "abc");
+		assert_int_equal(c->in_len + read_all(c, stream_stdio_stream(second)), 3);
+		c->in_len = 0;
+	}
+	fd_close(&c->other_in);
+	assert_true(settle(c) < 10);
+	alarm(0);
+	assert_int_equal(fcntl(in_fd, F_GETFL), flags);
+	stream_stdio_destroy(second);
+	fd_close(&config.in_fd);
+	console_close(c);
+}
+
+static void test_shared_pipe(void **state)
+{
+	static const int modes[] = {0, O_NONBLOCK};
+	int fds[2];
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
+		assert_int_equal(pipe(fds), 0);
+		assert_int_equal(fcntl(fds[0], F_SETFL, modes[i]), 0);
+		check_shared_input(fds[0], fds[1]);
+	}
+}
+
+static void test_shared_socket(void **state)
+{
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	check_shared_input(fds[0], fds[1]);
+}
+
+static uint64_t real_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* True when the loop has nothing to do, where a watched descriptor that is ready would keep it busy. */
+static bool is_idle(struct console *c)
+{
+	uint64_t start;
+
+	for (unsigned i = 0; i < 5; i++) /* a timer, then what it lets in, ... */
+		loop_run_once(&c->loop, 1);
+	start = real_ms();
+	loop_run_once(&c->loop, 50);
+	return real_ms() - start >= 40;
+}
+
+/*
+ * What a shell does around `bg` and `fg`, in a session of its own. Assertions
+ * belong to the parent: returns 0, or which step failed.
+ */
+static int run_in_background(int master, int slave, bool blocking)
+{
+	uint64_t now = 1000000000;
+	struct console *c;
+	pid_t front;
+
+	if (setsid() < 0 || ioctl(slave, TIOCSCTTY, 0) < 0)
+		return 1;
+	signal(SIGTTIN, SIG_IGN);
+	signal(SIGTTOU, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	if (!blocking)
+		fcntl(slave, F_SETFL, fcntl(slave, F_GETFL) | O_NONBLOCK);
+	manual_clock_set(now);
+	c = console_open(slave, -1, true);
+	c->other_in = master;
+	front = fork(); /* the shell, or another job */
+	if (front == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		alarm(30);
+		pause();
+		_exit(0);
+	}
+	if (setpgid(front, front) < 0 || tcsetpgrp(slave, front) < 0)
+		return 2;
+	type(c, "fg\r");
+	if (!is_idle(c) || c->in_len != 0)
+		return 3;
+	for (unsigned i = 0; i < 5; i++) {
+		manual_clock_set(now += 600000000);
+		take(c, 0); /* a device that asks changes nothing */
+		if (!is_idle(c) || c->in_len != 0)
+			return 4;
+	}
+	tcsetpgrp(slave, getpgrp());
+	tcflush(slave, TCIFLUSH); /* the shell has read it */
+	manual_clock_set(now += 600000000);
+	settle(c);
+	type(c, "ls\r");
+	wait_for_input(c, 3);
+	if (c->in_len != 3 || memcmp(c->in, "ls\r", 3) != 0)
+		return 5;
+	/* Again, and this time the terminal hangs up meanwhile. */
+	tcsetpgrp(slave, front);
+	type(c, "x");
+	if (!is_idle(c) || c->in_len != 3)
+		return 6;
+	kill(front, SIGKILL);
+	waitpid(front, NULL, 0);
+	fd_close(&c->other_in);
+	manual_clock_set(now + 600000000);
+	if (!is_idle(c))
+		return 7;
+	console_close(c);
+	return 0;
+}
+
+/* In the background, the terminal cannot be read (EIO); that is not the end of it. */
+static void test_background(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct termios raw;
+		int master, slave, status;
+		pid_t child;
+
+		assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+		assert_int_equal(tcgetattr(slave, &raw), 0);
+		cfmakeraw(&raw);
+		assert_int_equal(tcsetattr(slave, TCSANOW, &raw), 0);
+		child = fork();
+		if (child == 0) {
+			alarm(30);
+			_exit(run_in_background(master, slave, i == 0));
+		}
+		fd_close(&master);
+		fd_close(&slave);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 0);
+	}
+}
+
 static void test_panic(void **state)
 {
 	struct console *c = open_pipes(false);
@@ -467,6 +641,9 @@ int main(void)
 		cmocka_unit_test(test_full_pipe),
 		cmocka_unit_test(test_closed_reader),
 		cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_shared_pipe),
+		cmocka_unit_test(test_shared_socket),
+		cmocka_unit_test(test_background),
 		cmocka_unit_test(test_panic),
 	};
 
