@@ -625,21 +625,30 @@ static void set_env(const char *name, const char *value)
 static void prepare_user(void)
 {
 	char name[64], home[256], path[64];
+	int fd;
 
 	find_user(name, sizeof(name), home, sizeof(home));
 	clearenv();
 	set_env("USER", name);
 	set_env("LOGNAME", name);
-	set_env("HOME", home);
 	set_env("SHELL", "/bin/sh");
+	own_dir("/run/box", 0755);
 	if (access(home, F_OK) < 0)
 		own_dir(home, 0755);
+	/* QEMU reads for the caller, who may not be allowed to look into root's
+	 * home; the root of the box cannot either then. */
+	fd = open(home, O_RDONLY | O_DIRECTORY);
+	if (fd < 0) {
+		snprintf(home, sizeof(home), "/run/box/home");
+		own_dir(home, 0755);
+	}
+	close(fd);
+	set_env("HOME", home);
 	snprintf(path, sizeof(path), "/run/user/%u", (unsigned int)job.uid);
 	own_dir(path, 0700);
 	set_env("XDG_RUNTIME_DIR", path);
 	/* Not below the home directory: what is cached outside must not decide
 	 * what a run in the box finds. */
-	own_dir("/run/box", 0755);
 	own_dir("/run/box/cache", 0700);
 	set_env("XDG_CACHE_HOME", "/run/box/cache");
 	own_dir("/run/box/tmp", 0700);
