@@ -6,6 +6,7 @@
  * Intel SDM vol. 2A, CPUID; AMD APM vol. 3, appendix E; Linux
  * Documentation/virt/kvm/x86/cpuid.rst.
  */
+#include <cpuid.h>
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
@@ -19,7 +20,6 @@
 enum {
 	MAX_ENTRIES = 256,
 	FALLBACK_PHYS_BITS = 36,
-	LEAF_EXTENDED = (int)0x80000000,
 
 	LEAF1_ECX_X2APIC = 1 << 21,
 	LEAF1_ECX_TSC_DEADLINE = 1 << 24,
@@ -31,6 +31,7 @@ enum {
 	CRYSTAL_KHZ = 1000,
 };
 
+#define LEAF_EXTENDED  0x80000000u
 #define LEAF_KVM       0x40000000u
 #define LEAF_KVM_CLOCK 0x40000010u /* kHz of TSC and APIC bus */
 
@@ -221,6 +222,21 @@ static void set_clocks(struct kvm_cpuid2 *c, uint32_t tsc_khz, bool tsc_deadline
 		set_intel_clocks(c, tsc_khz);
 }
 
+/* The processor's name: the host's, which KVM leaves out of what it supports. */
+static void set_brand(struct kvm_cpuid2 *c)
+{
+	enum { FIRST = 2, LAST = 4 };
+	struct kvm_cpuid_entry2 *e;
+
+	if (max_leaf(c, LEAF_EXTENDED) < LEAF_EXTENDED + LAST)
+		return;
+	for (uint32_t i = FIRST; i <= LAST; i++) {
+		e = get(c, LEAF_EXTENDED + i, 0);
+		if (e)
+			__get_cpuid(LEAF_EXTENDED + i, &e->eax, &e->ebx, &e->ecx, &e->edx);
+	}
+}
+
 static int load_supported(struct kvm_cpuid2 *c, int kvm_fd, struct err *err)
 {
 	c->nent = MAX_ENTRIES;
@@ -256,6 +272,7 @@ int arch_cpu_model_create(struct arch_cpu_model **ret_model, const struct vm *vm
 	if (khz <= 0) /* kernels before 5.19 answer on a vCPU only */
 		khz = 0;
 	set_features(m->cpuid, cpus, tsc_deadline);
+	set_brand(m->cpuid);
 	if (is_intel(m->cpuid))
 		set_intel_topology(m->cpuid, cpus);
 	else
