@@ -638,11 +638,12 @@ static void prepare_user(void)
 	/* QEMU reads for the caller, who may not be allowed to look into root's
 	 * home; the root of the box cannot either then. */
 	fd = open(home, O_RDONLY | O_DIRECTORY);
-	if (fd < 0) {
+	if (fd >= 0) {
+		close(fd);
+	} else {
 		snprintf(home, sizeof(home), "/run/box/home");
 		own_dir(home, 0755);
 	}
-	close(fd);
 	set_env("HOME", home);
 	snprintf(path, sizeof(path), "/run/user/%u", (unsigned int)job.uid);
 	own_dir(path, 0700);
