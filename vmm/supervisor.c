@@ -66,7 +66,7 @@ static bool worker_ended(struct supervisor *s)
 	return waitpid(s->worker, &s->ending.wait_status, WNOHANG) == s->worker;
 }
 
-/* Waits for one of `set`, or for the deadline: then returns 0. */
+/* Waits for one of `set`; 0: the deadline has passed; -1: hull itself was stopped and continued. */
 static int next_signal(const sigset_t *set, uint64_t deadline_ns)
 {
 	struct timespec ts = {0};
@@ -103,6 +103,7 @@ static void handle_signal(struct supervisor *s, int sig, const struct resources 
 		resume(s, res);
 		break;
 	case SIGCHLD:
+	case -1:
 		break;
 	default:
 		if (s->ending.signal == 0 && !s->ending.timed_out)
