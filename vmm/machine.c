@@ -218,7 +218,7 @@ static int build_vcpus(struct machine *m, struct err *err)
 		m->vcpu_count = i + 1;
 		r = vcpu_create(&m->vcpus[i], &m->vm, i, &env, err);
 		if (r == 0)
-			r = arch_vcpu_init(&m->vcpus[i], &m->vm, m->model, err);
+			r = arch_vcpu_init(&m->vcpus[i], m->model, err);
 		if (r < 0)
 			return r;
 	}

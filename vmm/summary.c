@@ -16,22 +16,6 @@
 
 enum { TAIL_LINES = 15, LINE_BYTES = 1200, WAIT_MS = 1000 };
 
-/* Printable text stays; the rest cannot move the cursor or set the terminal's title. */
-static void escape(char *out, size_t cap, const char *text, size_t len)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < len && text[i] && n + 5 < cap; i++) {
-		unsigned char b = (unsigned char)text[i];
-
-		if (b >= 0x20 && b != 0x7f)
-			out[n++] = (char)b;
-		else
-			n += (size_t)snprintf(out + n, cap - n, "\\x%02x", b);
-	}
-	out[n] = '\0';
-}
-
 static void say(int fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* A line for a reader who may have gone: waits for room, but not for ever. */
@@ -97,7 +81,7 @@ static void print_details(int log, const struct report *r)
 {
 	char how[sizeof(r->how) * 4];
 
-	escape(how, sizeof(how), r->how, sizeof(r->how));
+	text_escape(how, sizeof(how), r->how, sizeof(r->how));
 	if (how[0])
 		say(log, "hull: kernel entered as %s\n", how);
 	print_timeline(log, r);
@@ -120,7 +104,7 @@ static void print_lines(int fd, const char *text, size_t len, const char *indent
 		size_t shown = n > 0 && text[n - 1] == '\r' ? n - 1 : n;
 		char line[LINE_BYTES - 16];
 
-		escape(line, sizeof(line), text, shown);
+		text_escape(line, sizeof(line), text, shown);
 		say(fd, "%s%s\n", indent, line);
 		n += end != NULL;
 		text += n;
@@ -169,7 +153,7 @@ static int crashed(const struct vm_config *config, int log, const struct report 
 	char text[sizeof(r->text) * 4];
 	char line[sizeof(text) + 32];
 
-	escape(text, sizeof(text), r->text, sizeof(r->text));
+	text_escape(text, sizeof(text), r->text, sizeof(r->text));
 	snprintf(line, sizeof(line), "the guest crashed: %s", text);
 	say_error(config, log, line);
 	if (registers)
@@ -215,7 +199,7 @@ static int failed(const struct vm_config *config, int log, const struct report *
 {
 	char text[sizeof(r->text) * 4];
 
-	escape(text, sizeof(text), r->text, sizeof(r->text));
+	text_escape(text, sizeof(text), r->text, sizeof(r->text));
 	summary_failed(config, log, text);
 	print_lines(log, r->registers, strnlen(r->registers, sizeof(r->registers)), "  ");
 	return EXIT_HULL_FAILED;

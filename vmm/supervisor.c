@@ -25,7 +25,6 @@ struct supervisor {
 	struct terminal terminal;
 	uint64_t deadline_ns; /* of --timeout, or of the grace after a stop; 0: none */
 	bool stopping;
-	bool killed; /* we sent SIGKILL */
 	struct ending ending;
 };
 
@@ -34,7 +33,7 @@ static void ask_to_stop(struct supervisor *s)
 	char request = WORKER_STOP;
 
 	if (s->stopping) { /* asked twice: at once */
-		s->killed = true;
+		s->ending.killed_by_us = true;
 		s->deadline_ns = 0;
 		kill(s->worker, SIGKILL);
 		return;
@@ -180,7 +179,6 @@ int supervise(const struct vm_config *config, const struct resources *res, struc
 	while (!worker_ended(&s))
 		handle_signal(&s, next_signal(&set, s.deadline_ns), res);
 	terminal_restore(&s.terminal);
-	s.ending.killed_by_us = s.killed;
 	status = summary_print(config, res->log, report, &s.ending);
 	fd_close(&s.control);
 	return status;

@@ -59,8 +59,7 @@ int arch_vm_init(struct vm *vm, struct err *err);
 int arch_irqchip_init(struct vm *vm, struct err *err);
 
 /* CPUID and model-specific registers of a new vCPU. */
-int arch_vcpu_init(struct vcpu *vcpu, const struct vm *vm, const struct arch_cpu_model *model,
-		   struct err *err);
+int arch_vcpu_init(struct vcpu *vcpu, const struct arch_cpu_model *model, struct err *err);
 
 /* Puts the boot processor at the kernel's entry. The others wait for INIT and SIPI. */
 int arch_vcpu_boot(struct vcpu *vcpu, const struct boot_entry *entry, struct err *err);

@@ -93,6 +93,13 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t monotonic_ns(void);
 
+/*
+ * Copies up to `len` bytes of `text`, or up to its NUL, to `out` with control
+ * bytes as \xNN, so that they cannot move a cursor. Ends with a NUL; what does
+ * not fit into `cap` (at least 1) is cut. Returns the length.
+ */
+size_t text_escape(char *out, size_t cap, const char *text, size_t len);
+
 /* Closes *fd when it is >= 0 and sets it to -1. errno is kept. */
 void fd_close(int *fd);
 

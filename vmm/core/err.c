@@ -21,6 +21,12 @@ static void tidy(struct err *e)
 	}
 }
 
+static void __attribute__((format(printf, 2, 0))) fill(struct err *e, const char *fmt, va_list ap)
+{
+	vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
+	tidy(e);
+}
+
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -29,9 +35,8 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 		return code;
 	e->code = code;
 	va_start(ap, fmt);
-	vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
+	fill(e, fmt, ap);
 	va_end(ap);
-	tidy(e);
 	return code;
 }
 
@@ -43,9 +48,8 @@ int err_errno(struct err *e, int code, const char *fmt, ...)
 		return code;
 	e->code = code;
 	va_start(ap, fmt);
-	vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
+	fill(e, fmt, ap);
 	va_end(ap);
-	tidy(e);
 	append(e, ": ");
 	append(e, strerrordesc_np(-code) ? strerrordesc_np(-code) : "unknown error");
 	return code;
@@ -60,9 +64,8 @@ int err_prefix(struct err *e, const char *fmt, ...)
 		return -1;
 	old = *e;
 	va_start(ap, fmt);
-	vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
+	fill(e, fmt, ap);
 	va_end(ap);
-	tidy(e);
 	append(e, ": ");
 	append(e, old.msg);
 	return e->code;

@@ -16,33 +16,12 @@ enum {
 	LIMIT_INTERVAL_NS = 1000000000,
 };
 
-/* Copies `text` with control bytes as \xNN; a line of a guest's cannot move the cursor. */
-static size_t escape(char *out, size_t cap, const char *text)
-{
-	static const char hex[] = "0123456789abcdef";
-	size_t n = 0;
-
-	for (const char *c = text; *c && n + 5 < cap; c++) {
-		unsigned char b = (unsigned char)*c;
-
-		if (b >= 0x20 && b != 0x7f) {
-			out[n++] = *c;
-			continue;
-		}
-		out[n++] = '\\';
-		out[n++] = 'x';
-		out[n++] = hex[b >> 4];
-		out[n++] = hex[b & 15];
-	}
-	return n;
-}
-
 static size_t write_line(const struct log *log, const char *text)
 {
 	char line[LINE_MAX_BYTES] = "hull: ";
 	size_t n = strlen(line);
 
-	n += escape(line + n, sizeof(line) - n - 1, text);
+	n += text_escape(line + n, sizeof(line) - n - 1, text, SIZE_MAX);
 	line[n++] = '\n';
 	return sink_write(log->sink, line, n);
 }

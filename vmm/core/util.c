@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Descriptors and the clock; see util.h. */
+/* Text, descriptors and the clock; see util.h. */
 #include "hull/util.h"
 
 #include <errno.h>
@@ -12,6 +12,27 @@ uint64_t monotonic_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+size_t text_escape(char *out, size_t cap, const char *text, size_t len)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t n = 0;
+
+	for (size_t i = 0; i < len && text[i] && n + 5 < cap; i++) {
+		unsigned char b = (unsigned char)text[i];
+
+		if (b >= 0x20 && b != 0x7f) {
+			out[n++] = text[i];
+			continue;
+		}
+		out[n++] = '\\';
+		out[n++] = 'x';
+		out[n++] = hex[b >> 4];
+		out[n++] = hex[b & 15];
+	}
+	out[n] = '\0';
+	return n;
 }
 
 void fd_close(int *fd)

@@ -334,12 +334,10 @@ static int set_cpuid(struct vcpu *vcpu, const struct arch_cpu_model *m, struct e
 	return r;
 }
 
-int arch_vcpu_init(struct vcpu *vcpu, const struct vm *vm, const struct arch_cpu_model *model,
-		   struct err *err)
+int arch_vcpu_init(struct vcpu *vcpu, const struct arch_cpu_model *model, struct err *err)
 {
 	int r = set_cpuid(vcpu, model, err);
 
-	(void)vm;
 	if (r < 0)
 		return r;
 	return msr_init(vcpu, err);
