@@ -51,6 +51,8 @@ static void on_machine_event(void *arg, enum machine_event event)
 	case MACHINE_PANIC:
 		machine_end(m, OUTCOME_PANIC, "kernel panic");
 		break;
+	case MACHINE_DISK_FULL:
+		break;
 	}
 }
 

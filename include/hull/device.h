@@ -22,9 +22,10 @@
 
 /* What a device reports about the machine as a whole. */
 enum machine_event {
-	MACHINE_RESET,    /* the guest asked for a reset */
-	MACHINE_POWEROFF, /* the guest entered S5 */
-	MACHINE_PANIC,    /* the guest's kernel said that it panicked */
+	MACHINE_RESET,     /* the guest asked for a reset */
+	MACHINE_POWEROFF,  /* the guest entered S5 */
+	MACHINE_PANIC,     /* the guest's kernel said that it panicked */
+	MACHINE_DISK_FULL, /* a write found no space on the host: the machine waits until it is resumed */
 };
 
 /* Where devices report machine events. `fn` does not block and may be called from any thread. */
@@ -40,6 +41,7 @@ struct device_env {
 	struct stream *stream;      /* character devices; NULL: nothing connected */
 	struct machine_listener events;
 	int64_t (*wall_clock)(void); /* seconds since the epoch, UTC */
+	struct bus *mmio;            /* pci-root: where BARs are mapped */
 };
 
 enum { DEVICE_MAX_RANGES = 3 };

@@ -7,14 +7,17 @@
  * space each, one function per slot. Register names and offsets are those of
  * <linux/pci_regs.h>.
  *
- * Lock: that of the root's loop, held in every function here.
+ * Locks: the root has its loop's lock. A function may belong to another loop; the
+ * root then takes that loop's lock, too, always in this order: root, function.
  */
 #ifndef HULL_PCI_H
 #define HULL_PCI_H
 
 #include <stdint.h>
 
+#include "hull/bus.h"
 #include "hull/err.h"
+#include "hull/loop.h"
 
 enum {
 	PCI_CONFIG_SIZE = 256, /* bytes */
@@ -31,7 +34,25 @@ struct pci_ident {
 	uint16_t subsystem;
 };
 
+enum { PCI_BARS = 6 };
+
+struct pci_func;
+
+/* A memory BAR, 32 bits wide, not prefetchable. */
+struct pci_bar {
+	uint64_t size; /* bytes, a power of two, at least 4 KiB; 0: there is no such BAR */
+	const struct io_ops *ops;
+	void *dev;
+	/* Optional. The BAR is at `gpa` from now on, or nowhere: before it is unmapped, after it was mapped.
+	 */
+	void (*mapped)(struct pci_func *func, unsigned bar, uint64_t gpa);
+	void (*unmapped)(struct pci_func *func, unsigned bar, uint64_t gpa);
+};
+
+/* A PCI function. Its lock is that of `loop`: the root takes it around everything below. */
 struct pci_func {
+	struct loop *loop;
+	struct pci_bar bars[PCI_BARS];
 	uint8_t config[PCI_CONFIG_SIZE]; /* what the guest reads */
 	uint8_t wmask[PCI_CONFIG_SIZE];  /* the bits of it that the guest can change */
 	/* Optional. The guest has written [off, off + len): 1, 2 or 4 aligned bytes. */
@@ -54,5 +75,11 @@ void pci_config_write(struct pci_func *func, uint64_t off, unsigned len, uint32_
  * type "pci-root". Errors: -EINVAL (no such slot), -EEXIST (taken).
  */
 int pci_root_add(void *dev, unsigned slot, struct pci_func *func, struct err *err);
+
+/*
+ * Gives every BAR of every function an address in [base, base + size), as firmware
+ * would; decoding stays off. Errors: -ENOSPC.
+ */
+int pci_root_assign(void *dev, uint64_t base, uint64_t size, struct err *err);
 
 #endif

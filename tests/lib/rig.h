@@ -64,7 +64,7 @@ struct rig {
 	struct bus mmio;
 	struct fake_irq irq;
 	struct mem_stream stream;
-	unsigned events[3]; /* by enum machine_event */
+	unsigned events[4]; /* by enum machine_event */
 	const struct device_type *type;
 	struct device_place place;
 	void *dev;

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Block back ends: what a disk device uses, and what a back end provides.
+ *
+ * Thread contract: a back end belongs to one loop. All functions are called with
+ * that loop's lock held, and none blocks but drain(). `done` runs on the loop's
+ * thread, lock held, perhaps inside commit() but never inside submit(); it may
+ * submit again. Each submitted request ends by exactly one `done`.
+ */
+#ifndef HULL_BLOCK_H
+#define HULL_BLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "hull/err.h"
+#include "hull/loop.h"
+
+enum block_op {
+	BLOCK_READ,
+	BLOCK_WRITE,
+	BLOCK_FLUSH,        /* what was reported done is on the medium */
+	BLOCK_DISCARD,      /* the content becomes undefined (zeroes, on files), the space may be freed */
+	BLOCK_WRITE_ZEROES, /* reads as zeroes; space is freed when `unmap` */
+};
+
+struct block_request {
+	enum block_op op;
+	uint64_t offset;   /* bytes, a multiple of 512, inside the disk */
+	uint64_t len;      /* bytes: the sum of iov, or the length of DISCARD and WRITE_ZEROES */
+	struct iovec *iov; /* the back end may change it; readable or writable until done */
+	unsigned iov_count;
+	bool unmap;
+	/* 0, or -errno: -ENOSPC (nothing of the request may be relied on; submit again), -EIO ... */
+	void (*done)(struct block_request *req, int result);
+
+	/* The back end's own from submit to done. */
+	struct block_request *next;
+	uint64_t progress; /* bytes done so far */
+	void *engine;
+};
+
+struct block_backend;
+
+struct block_ops {
+	/* Queues a request. It need not start before commit(). */
+	void (*submit)(struct block_backend *b, struct block_request *req);
+	/* Starts everything that was submitted, in one go where that is possible. */
+	void (*commit)(struct block_backend *b);
+	/* Blocks until nothing is in flight, running `done` itself. No other thread uses the back end. */
+	void (*drain)(struct block_backend *b);
+	/* Closes it; nothing is in flight. */
+	void (*close)(struct block_backend *b);
+};
+
+struct block_backend {
+	const struct block_ops *ops;
+	uint64_t size; /* bytes, a multiple of 512 */
+	bool read_only;
+	bool can_discard;
+	uint32_t block_size;    /* logical, bytes: 512 or 4096 */
+	uint32_t physical_size; /* bytes, a power of two, at least block_size */
+	uint32_t optimal_io;    /* bytes, 0: unknown */
+};
+
+/* ---- raw images and block devices (devices/backend/block_raw.c) ---- */
+
+enum block_engine { BLOCK_ENGINE_AUTO, BLOCK_ENGINE_IO_URING, BLOCK_ENGINE_AIO, BLOCK_ENGINE_SYNC };
+
+/*
+ * What tests put between the kernel and the back end: sees what the kernel
+ * returned for one attempt (bytes, 0, or -errno) and says what it shall have
+ * returned: the same, less (short), or an error. May be called from the
+ * engine's own thread.
+ */
+struct block_faults {
+	int64_t (*result)(void *arg, enum block_op op, uint64_t offset, uint64_t len, int64_t result);
+	void *arg;
+};
+
+struct block_raw_params {
+	int fd;           /* file or block device, locked by who opened it; stays the caller's */
+	const char *path; /* for messages */
+	bool read_only;
+	bool direct;  /* fd was opened with O_DIRECT */
+	bool discard; /* let the guest free space */
+	enum block_engine engine;
+	const struct block_faults *faults; /* NULL outside tests */
+};
+
+/*
+ * Makes a back end on `loop`. `ret_why` gets one line about the engine chosen,
+ * for -v. Errors: -EINVAL (size is 0 or no multiple of 512; engine=aio without
+ * direct), -ENOTSUP (the engine asked for is not to be had here).
+ */
+int block_raw_create(struct block_backend **ret_backend, struct loop *loop,
+		     const struct block_raw_params *params, char why[static 160], struct err *err);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * virtio devices (virtio 1.2): what a device type implements, what a transport
+ * uses, and the common part between them (devices/virtio/virtio.c).
+ *
+ * A device type is one file in devices/virtio/ that exports one `const struct
+ * virtio_type`, listed by hand in devices/table.c. It does not know its
+ * transport (virtio-pci, virtio-mmio), and the transport does not know it.
+ *
+ * Lock: that of dev->loop, held in every function here but virtio_create() and
+ * virtio_destroy(), which belong to the builder.
+ *
+ * Life: create -> (reset) -> features -> queues ready -> DRIVER_OK -> kicks ->
+ * reset -> ... -> destroy. A reset while requests are in flight ends when the last
+ * of them does: until then the status does not read 0, no queue is ready, and
+ * nothing is pushed.
+ */
+#ifndef HULL_VIRTIO_H
+#define HULL_VIRTIO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hull/device.h"
+#include "hull/err.h"
+#include "hull/log.h"
+#include "hull/loop.h"
+#include "hull/mem.h"
+#include "hull/state.h"
+#include "hull/virtq.h"
+
+enum { VIRTIO_MAX_QUEUES = 32 };
+
+struct virtio_dev;
+
+/* ---- for those who implement a device ---- */
+
+struct virtio_type {
+	const char *name;   /* "virtio-blk" */
+	uint16_t id;        /* VIRTIO_ID_*, <linux/virtio_ids.h> */
+	uint32_t pci_class; /* base class, subclass, interface: 24 bits */
+	size_t size;        /* bytes of an instance; struct virtio_dev is its first member */
+	/*
+	 * Mandatory. Prepares a zeroed instance from the type's own `params`: adds to
+	 * dev->offered, sets dev->queue_count, max_size of each queue, dev->config and
+	 * dev->config_size.
+	 */
+	int (*create)(struct virtio_dev *dev, const void *params, struct err *err);
+	/* Mandatory. The driver kicked queue `q`, which is ready; the device is running. May be spurious. */
+	void (*kick)(struct virtio_dev *dev, unsigned q);
+	/* Optional. The driver wrote into the device configuration, inside config_size; else ignored. */
+	void (*config_write)(struct virtio_dev *dev, unsigned off, unsigned len, uint64_t val);
+	/* Optional. Cancels what can be cancelled of the requests in flight; they still end by virtio_end().
+	 */
+	void (*drain)(struct virtio_dev *dev);
+	/* Optional. Back to the state after create; nothing is in flight. */
+	void (*reset)(struct virtio_dev *dev);
+	/* Optional. What made the host pause the machine may have been cured: try again what waits. */
+	void (*resume)(struct virtio_dev *dev);
+	/* Optional. Releases what create took; also after a failed create. Nothing is in flight. */
+	void (*destroy)(struct virtio_dev *dev);
+	/* The declared state of the type beside that of the common part; NULL: none. */
+	const struct state_table *state;
+	size_t state_offset;
+};
+
+/* What a snapshot holds of the common part. */
+struct virtio_state {
+	uint64_t driver_features; /* as written by the driver */
+	uint8_t status;           /* VIRTIO_CONFIG_S_* */
+	uint8_t config_generation;
+};
+
+extern const struct state_table virtio_state_table;
+
+struct virtio_queue {
+	struct virtq vq;
+	int kick_fd; /* eventfd: a kick that needs no exit; the transport binds it to an address */
+	struct loop_io kick_io;
+	struct virtio_dev *dev;
+};
+
+/* Where interrupts go; set by the transport. Nothing blocks. */
+struct virtio_transport_ops {
+	void (*queue_interrupt)(void *transport, unsigned q);
+	void (*config_interrupt)(void *transport);
+	/* A reset has ended: the transport's own registers go back, too. */
+	void (*reset)(void *transport);
+};
+
+struct virtio_env {
+	struct loop *loop; /* the device's; its mutex is the device's lock */
+	const struct guest_mem *mem;
+	const struct log *log;
+	struct machine_listener events;
+};
+
+struct virtio_dev {
+	const struct virtio_type *type;
+	struct virtio_env env;
+	struct virtio_state st;
+	uint64_t offered;   /* feature bits; the common ones are there before create */
+	const void *config; /* device configuration, little-endian, in the instance */
+	unsigned config_size;
+	struct virtio_queue queues[VIRTIO_MAX_QUEUES];
+	unsigned queue_count;
+	const struct virtio_transport_ops *transport_ops; /* NULL until a transport has it */
+	void *transport;
+	unsigned in_flight; /* requests between virtio_begin() and virtio_end() */
+	bool resetting;     /* status 0 was written, requests are still in flight */
+	struct log_limit broken_limit;
+};
+
+/* The types that there are, ended by NULL (devices/table.c). */
+extern const struct virtio_type *const virtio_table[];
+
+/* Makes a device of `type`. The common features VERSION_1, EVENT_IDX and INDIRECT_DESC are offered. */
+int virtio_create(struct virtio_dev **ret_dev, const struct virtio_type *type, const struct virtio_env *env,
+		  const void *params, struct err *err);
+
+/* Waits for requests in flight, without the loop: no thread runs it any more. NULL is fine. */
+void virtio_destroy(struct virtio_dev *dev);
+
+/* True when the driver accepted feature bit `bit`, e.g. VIRTIO_BLK_F_RO. */
+bool virtio_has_feature(const struct virtio_dev *dev, unsigned bit);
+
+/* True between DRIVER_OK and reset, unless the device needs a reset: requests may be taken. */
+bool virtio_running(const struct virtio_dev *dev);
+
+/* A request left the queue for a back end; it ends by virtio_end(), which may complete a reset. */
+void virtio_begin(struct virtio_dev *dev);
+void virtio_end(struct virtio_dev *dev);
+
+/* Interrupts the driver if it wants that for what was pushed to queue `q`. */
+void virtio_interrupt(struct virtio_dev *dev, unsigned q);
+
+/* The device changed its configuration: a new generation, and the config interrupt. */
+void virtio_config_changed(struct virtio_dev *dev);
+
+/* The driver broke the rules: DEVICE_NEEDS_RESET, config interrupt, one log line. */
+void virtio_broken(struct virtio_dev *dev, const char *what);
+
+/* ---- for transports ---- */
+
+void virtio_set_transport(struct virtio_dev *dev, const struct virtio_transport_ops *ops, void *transport);
+
+/* Feature words of 32 bits; `sel` above 1 reads 0 and ignores writes. */
+uint32_t virtio_features(const struct virtio_dev *dev, uint32_t sel);
+uint32_t virtio_driver_features(const struct virtio_dev *dev, uint32_t sel);
+void virtio_set_driver_features(struct virtio_dev *dev, uint32_t sel, uint32_t val);
+
+/* The status register. Writing 0 resets: see "Life" above. Illegal steps are ignored. */
+uint8_t virtio_status(const struct virtio_dev *dev);
+void virtio_set_status(struct virtio_dev *dev, uint8_t status);
+
+/* Queue `q`, or NULL. The transport may change st.size, st.desc, st.driver and st.device of one that is not
+ * ready. */
+struct virtq *virtio_queue(struct virtio_dev *dev, unsigned q);
+
+/* Makes queue `q` ready; refused, silently, when it cannot be or DRIVER_OK is set. */
+void virtio_queue_ready(struct virtio_dev *dev, unsigned q);
+
+/* Kicks queue `q`: for a write that came as an exit. Ignored unless the device runs and q is ready. */
+void virtio_kick(struct virtio_dev *dev, unsigned q);
+
+/* Device configuration. Past the end: all ones, ignored. */
+uint64_t virtio_config_read(const struct virtio_dev *dev, uint64_t off, unsigned len);
+void virtio_config_write(struct virtio_dev *dev, uint64_t off, unsigned len, uint64_t val);
+
+/* After state was loaded: maps the rings again, and kicks what waits. -EINVAL: the state is not possible. */
+int virtio_restored(struct virtio_dev *dev, struct err *err);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The two transports, as the machine uses them: each takes one virtio device and
+ * shows it to the guest. What they do is in devices/virtio/pci.c and mmio.c.
+ *
+ * Thread: create and destroy belong to the builder, device lock held or the loop
+ * not running yet; all else happens under the lock of the device's loop.
+ */
+#ifndef HULL_VIRTIO_TRANSPORT_H
+#define HULL_VIRTIO_TRANSPORT_H
+
+#include <stdint.h>
+
+#include "hull/bus.h"
+#include "hull/doorbell.h"
+#include "hull/err.h"
+#include "hull/irq.h"
+#include "hull/msi.h"
+#include "hull/pci.h"
+#include "hull/state.h"
+#include "hull/virtio.h"
+
+/* ---- virtio-pci, modern (virtio 1.2, 4.1) ---- */
+
+struct virtio_pci;
+
+extern const struct state_table virtio_pci_state_table;
+
+/* `doorbells` may be NULL: kicks are exits then. Makes a PCI function for pci_root_add(). */
+int virtio_pci_create(struct virtio_pci **ret_pci, struct virtio_dev *dev, struct doorbells *doorbells,
+		      struct msis *msis, struct err *err);
+struct pci_func *virtio_pci_func(struct virtio_pci *pci);
+void *virtio_pci_state(struct virtio_pci *pci); /* for virtio_pci_state_table */
+void virtio_pci_destroy(struct virtio_pci *pci);
+
+/* ---- virtio-mmio, version 2 (virtio 1.2, 4.2) ---- */
+
+enum { VIRTIO_MMIO_SIZE = 0x1000 }; /* bytes of address space */
+
+struct virtio_mmio;
+
+extern const struct state_table virtio_mmio_state_table;
+
+/* The registers, for a range of VIRTIO_MMIO_SIZE bytes whose `dev` is a struct virtio_mmio. */
+extern const struct io_ops virtio_mmio_ops;
+
+/* `base` is where the range will be; `doorbells` may be NULL; `irq` stays the caller's. */
+int virtio_mmio_create(struct virtio_mmio **ret_mmio, struct virtio_dev *dev, struct doorbells *doorbells,
+		       uint64_t base, const struct irq_line *irq, struct err *err);
+void *virtio_mmio_state(struct virtio_mmio *mmio); /* for virtio_mmio_state_table */
+void virtio_mmio_destroy(struct virtio_mmio *mmio);
+
+#endif
