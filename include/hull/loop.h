@@ -29,8 +29,10 @@ typedef void loop_task_fn(struct loop_task *task);
 
 struct loop_io {
 	int fd;
-	uint32_t events;   /* EPOLLIN, EPOLLOUT; 0: only errors and hang-ups */
-	loop_io_fn *ready; /* lock held */
+	uint32_t events;   /* EPOLLIN, EPOLLOUT; 0: only errors and hang-ups. With EPOLLET, each edge is told
+			      once */
+	loop_io_fn *ready; /* lock held; may come without cause */
+	struct loop_io *next;
 	bool added;
 };
 
@@ -56,7 +58,9 @@ struct loop {
 	struct loop_io wake_io;
 	void *round;               /* the events that are being handed out; NULL: none */
 	int round_len;             /* of them */
+	struct loop_io *ios;       /* those added */
 	uint64_t removals;         /* descriptors removed so far */
+	pthread_cond_t changed;    /* see loop_signal() */
 	struct loop_timer *timers; /* sorted by deadline */
 	struct loop_task *tasks;   /* newest first */
 	pthread_mutex_t task_lock; /* protects tasks: posting needs no loop lock */
@@ -84,6 +88,16 @@ void loop_unlock(struct loop *loop);
 
 /* Asserts that the calling thread holds the lock. */
 void loop_assert_held(struct loop *loop);
+
+/*
+ * Releases the lock until loop_signal() is called, and takes it again: for a thread
+ * other than the loop's that waits for what a callback does. May return early: the
+ * caller checks its condition in a loop.
+ */
+void loop_wait(struct loop *loop);
+
+/* Wakes all threads in loop_wait(). Lock held. */
+void loop_signal(struct loop *loop);
 
 /* Nanoseconds of the loop's clock. Any thread. */
 uint64_t loop_now(const struct loop *loop);

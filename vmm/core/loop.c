@@ -34,6 +34,7 @@ int loop_init(struct loop *loop, struct err *err)
 	*loop = (struct loop){.epoll_fd = -1, .wake_fd = -1, .now = monotonic_ns};
 	pthread_mutex_init(&loop->lock, NULL);
 	pthread_mutex_init(&loop->task_lock, NULL);
+	pthread_cond_init(&loop->changed, NULL);
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll_fd < 0)
 		return err_errno(err, -errno, "epoll");
@@ -53,16 +54,22 @@ void loop_finish(struct loop *loop)
 		return;
 	fd_close(&loop->wake_fd);
 	fd_close(&loop->epoll_fd);
+	pthread_cond_destroy(&loop->changed);
 	pthread_mutex_destroy(&loop->task_lock);
 	pthread_mutex_destroy(&loop->lock);
 	loop->now = NULL;
 }
 
+static void note_owner(struct loop *loop)
+{
+	loop->owner = pthread_self();
+	__atomic_store_n(&loop->held, true, __ATOMIC_RELAXED);
+}
+
 void loop_lock(struct loop *loop)
 {
 	pthread_mutex_lock(&loop->lock);
-	loop->owner = pthread_self();
-	__atomic_store_n(&loop->held, true, __ATOMIC_RELAXED);
+	note_owner(loop);
 }
 
 void loop_unlock(struct loop *loop)
@@ -78,6 +85,20 @@ void loop_assert_held(struct loop *loop)
 	(void)loop;
 }
 
+void loop_wait(struct loop *loop)
+{
+	loop_assert_held(loop);
+	__atomic_store_n(&loop->held, false, __ATOMIC_RELAXED);
+	pthread_cond_wait(&loop->changed, &loop->lock);
+	note_owner(loop);
+}
+
+void loop_signal(struct loop *loop)
+{
+	loop_assert_held(loop);
+	pthread_cond_broadcast(&loop->changed);
+}
+
 uint64_t loop_now(const struct loop *loop)
 {
 	return loop->now();
@@ -90,6 +111,8 @@ int loop_io_add(struct loop *loop, struct loop_io *io)
 	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, io->fd, &ev) < 0)
 		return -errno;
 	io->added = true;
+	io->next = loop->ios;
+	loop->ios = io;
 	return 0;
 }
 
@@ -105,6 +128,15 @@ int loop_io_set(struct loop *loop, struct loop_io *io, uint32_t events)
 	return 0;
 }
 
+static void unlink_io(struct loop *loop, const struct loop_io *io)
+{
+	struct loop_io **at = &loop->ios;
+
+	while (*at != io)
+		at = &(*at)->next;
+	*at = io->next;
+}
+
 void loop_io_del(struct loop *loop, struct loop_io *io)
 {
 	struct epoll_event *round = loop->round;
@@ -112,6 +144,7 @@ void loop_io_del(struct loop *loop, struct loop_io *io)
 	if (!io->added)
 		return;
 	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, io->fd, NULL);
+	unlink_io(loop, io);
 	io->added = false;
 	loop->removals++;
 	/* Its owner may free or reuse it now: what is still to be handed out must not find it. */
@@ -208,6 +241,24 @@ static void run_tasks(struct loop *loop)
 		task->run(task);
 }
 
+static bool is_added(const struct loop *loop, const struct loop_io *io)
+{
+	const struct loop_io *at = loop->ios;
+
+	while (at && at != io)
+		at = at->next;
+	return at != NULL;
+}
+
+/* Takes out what another thread removed between waiting and locking. */
+static void drop_removed(const struct loop *loop, struct epoll_event *events, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (!is_added(loop, events[i].data.ptr))
+			events[i].data.ptr = NULL;
+	}
+}
+
 static void run_io(struct loop *loop, struct epoll_event *events, int n)
 {
 	loop->round = events;
@@ -270,9 +321,10 @@ int loop_run_once(struct loop *loop, int timeout_ms)
 		return -errno;
 
 	loop_lock(loop);
-	/* Another thread removed something meanwhile: it may be among these, and the others come again. */
-	if (loop->removals == removals)
-		run_io(loop, events, n);
+	/* All others must be told now: an edge does not come again. */
+	if (loop->removals != removals)
+		drop_removed(loop, events, n);
+	run_io(loop, events, n);
 	run_timers(loop);
 	run_tasks(loop);
 	loop_unlock(loop);

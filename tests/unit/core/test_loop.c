@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 
 #include "hull/loop.h"
@@ -953,6 +954,117 @@ static void test_removal_by_another_thread(void **state)
 	close(fds[1]);
 }
 
+struct edges {
+	struct loop_io io;
+	struct flipper *flipper;
+	unsigned seen; /* atomic */
+};
+
+static void edge_ready(struct loop_io *io, uint32_t events)
+{
+	(void)events;
+	__atomic_add_fetch(&container_of(io, struct edges, io)->seen, 1, __ATOMIC_RELEASE);
+}
+
+/* While another descriptor comes and goes, each edge is one call: it does not come again. */
+static void *ring_and_flip(void *arg)
+{
+	struct edges *e = arg;
+	struct loop *loop = e->flipper->loop;
+
+	for (unsigned i = 0; i < FLIPS; i++) {
+		struct flipped f = {.io = {.fd = e->flipper->fd, .events = EPOLLIN, .ready = flipped_ready},
+				    .flipper = e->flipper};
+
+		loop_lock(loop);
+		loop_io_add(loop, &f.io);
+		loop_unlock(loop);
+		eventfd_write(e->io.fd, 1);
+		loop_lock(loop);
+		loop_io_del(loop, &f.io);
+		loop_unlock(loop);
+		while (__atomic_load_n(&e->seen, __ATOMIC_ACQUIRE) <= i)
+			sched_yield();
+	}
+	loop_stop(loop);
+	return NULL;
+}
+
+static void test_no_edge_is_lost(void **state)
+{
+	struct loop *loop = *state;
+	struct flipper flipper = {.loop = loop};
+	struct edges e = {.flipper = &flipper};
+	pthread_t thread;
+	int fds[2];
+
+	watchdog(60);
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	flipper.fd = fds[0];
+	e.io = (struct loop_io){
+		.fd = eventfd(0, EFD_CLOEXEC), .events = EPOLLIN | EPOLLET, .ready = edge_ready};
+	loop_lock(loop);
+	assert_int_equal(loop_io_add(loop, &e.io), 0);
+	loop_unlock(loop);
+	thread = start_thread(ring_and_flip, &e);
+	assert_int_equal(loop_run(loop), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(e.seen, FLIPS);
+	loop_lock(loop);
+	loop_io_del(loop, &e.io);
+	loop_unlock(loop);
+	close(e.io.fd);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* ---- waiting for the loop ---- */
+
+struct waiter {
+	struct loop *loop;
+	struct loop_task task;
+	bool waiting; /* lock held */
+	bool done;    /* lock held */
+};
+
+static void let_go(struct loop_task *task)
+{
+	struct waiter *w = container_of(task, struct waiter, task);
+
+	assert_true(w->waiting);
+	w->done = true;
+	loop_signal(w->loop);
+}
+
+static void *wait_for_task(void *arg)
+{
+	struct waiter *w = arg;
+
+	loop_lock(w->loop);
+	w->waiting = true;
+	loop_post(w->loop, &w->task);
+	while (!w->done)
+		loop_wait(w->loop);
+	loop_assert_held(w->loop);
+	loop_stop(w->loop);
+	loop_unlock(w->loop);
+	return NULL;
+}
+
+static void test_waiting_lets_the_loop_run(void **state)
+{
+	struct waiter w = {.loop = *state, .task = {.run = let_go}};
+	pthread_t thread;
+
+	watchdog(60);
+	thread = start_thread(wait_for_task, &w);
+	assert_int_equal(loop_run(w.loop), 0);
+	pthread_join(thread, NULL);
+	assert_true(w.done);
+	assert_false(w.loop->held);
+}
+
 /* ---- the object ---- */
 
 static void test_lock(void **state)
@@ -1025,6 +1137,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nearer_timer_wakes_the_loop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_descriptors_of_a_sleeping_loop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_removal_by_another_thread, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_edge_is_lost, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_waiting_lets_the_loop_run, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock, setup, teardown),
 		cmocka_unit_test(test_finish),
 	};
