@@ -45,8 +45,8 @@ enum vcpu_exit_count { EXIT_PIO, EXIT_MMIO, EXIT_SIGNAL, EXIT_OTHER, EXIT_COUNTS
 struct vcpu;
 
 struct vcpu_env {
-	const struct bus *pio;
-	const struct bus *mmio;
+	struct bus *pio;
+	struct bus *mmio;
 	const struct guest_mem *mem;
 	void (*ended)(void *arg, const struct vcpu *vcpu,
 		      const struct vcpu_end *end); /* on the vCPU's thread */

@@ -13,13 +13,21 @@
 
 void bus_init(struct bus *bus, const char *name)
 {
+	pthread_rwlockattr_t attr;
+
 	*bus = (struct bus){.name = name};
+	/* vCPUs that access without a pause must not keep one that moves a BAR waiting for ever. */
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&bus->lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
 }
 
 void bus_finish(struct bus *bus)
 {
-	if (!bus)
+	if (!bus || !bus->name)
 		return;
+	pthread_rwlock_destroy(&bus->lock);
 	free(bus->ranges);
 	*bus = (struct bus){0};
 }
@@ -56,7 +64,8 @@ static int grow(struct bus *bus)
 	return 0;
 }
 
-int bus_add(struct bus *bus, const struct bus_range *range, struct err *err)
+/* bus_add() under the lock. */
+static int add(struct bus *bus, const struct bus_range *range, struct err *err)
 {
 	unsigned at = first_above(bus, range->base);
 	const struct bus_range *below = at > 0 ? &bus->ranges[at - 1] : NULL;
@@ -80,21 +89,52 @@ int bus_add(struct bus *bus, const struct bus_range *range, struct err *err)
 	return 0;
 }
 
-/* The range that holds all of [addr, addr + len) and accepts that width, or NULL. */
-static const struct bus_range *find(const struct bus *bus, uint64_t addr, unsigned len)
+int bus_add(struct bus *bus, const struct bus_range *range, struct err *err)
 {
-	unsigned at = first_above(bus, addr);
-	const struct bus_range *r;
+	int r;
 
-	if (at == 0)
-		return NULL;
-	r = &bus->ranges[at - 1];
-	if (!range_fits(addr - r->base, len, r->len))
-		return NULL;
-	/* Widths are powers of two, so that each is its own bit. */
-	if ((len & (len - 1)) != 0 || (len & r->ops->widths) == 0)
-		return NULL;
+	pthread_rwlock_wrlock(&bus->lock);
+	r = add(bus, range, err);
+	pthread_rwlock_unlock(&bus->lock);
 	return r;
+}
+
+int bus_remove(struct bus *bus, uint64_t base)
+{
+	int r = -ENOENT;
+	unsigned at;
+
+	pthread_rwlock_wrlock(&bus->lock);
+	at = first_above(bus, base);
+	if (at > 0 && bus->ranges[at - 1].base == base) {
+		memmove(&bus->ranges[at - 1], &bus->ranges[at], (bus->count - at) * sizeof(*bus->ranges));
+		bus->count--;
+		r = 0;
+	}
+	pthread_rwlock_unlock(&bus->lock);
+	return r;
+}
+
+/* Copies the range that holds all of [addr, addr + len) and accepts that width. False: there is none. */
+static bool find(struct bus *bus, uint64_t addr, unsigned len, struct bus_range *ret_range)
+{
+	bool found = false;
+	unsigned at;
+
+	/* Widths are powers of two, so that each is its own bit. */
+	if ((len & (len - 1)) != 0)
+		return false;
+	pthread_rwlock_rdlock(&bus->lock);
+	at = first_above(bus, addr);
+	if (at > 0) {
+		const struct bus_range *r = &bus->ranges[at - 1];
+
+		found = range_fits(addr - r->base, len, r->len) && (len & r->ops->widths) != 0;
+		if (found)
+			*ret_range = *r;
+	}
+	pthread_rwlock_unlock(&bus->lock);
+	return found;
 }
 
 static uint64_t all_ones(unsigned len)
@@ -102,30 +142,30 @@ static uint64_t all_ones(unsigned len)
 	return len >= 8 ? UINT64_MAX : (UINT64_C(1) << (8 * len)) - 1;
 }
 
-uint64_t bus_read(const struct bus *bus, uint64_t addr, unsigned len)
+uint64_t bus_read(struct bus *bus, uint64_t addr, unsigned len)
 {
-	const struct bus_range *r = find(bus, addr, len);
 	uint64_t val = all_ones(len);
+	struct bus_range r;
 
-	if (!r || !r->ops->read)
+	if (!find(bus, addr, len, &r) || !r.ops->read)
 		return val;
-	if (r->loop)
-		loop_lock(r->loop);
-	r->ops->read(r->dev, addr - r->base, len, &val);
-	if (r->loop)
-		loop_unlock(r->loop);
+	if (r.loop)
+		loop_lock(r.loop);
+	r.ops->read(r.dev, addr - r.base, len, &val);
+	if (r.loop)
+		loop_unlock(r.loop);
 	return val & all_ones(len);
 }
 
-void bus_write(const struct bus *bus, uint64_t addr, unsigned len, uint64_t val)
+void bus_write(struct bus *bus, uint64_t addr, unsigned len, uint64_t val)
 {
-	const struct bus_range *r = find(bus, addr, len);
+	struct bus_range r;
 
-	if (!r || !r->ops->write)
+	if (!find(bus, addr, len, &r) || !r.ops->write)
 		return;
-	if (r->loop)
-		loop_lock(r->loop);
-	r->ops->write(r->dev, addr - r->base, len, val & all_ones(len));
-	if (r->loop)
-		loop_unlock(r->loop);
+	if (r.loop)
+		loop_lock(r.loop);
+	r.ops->write(r.dev, addr - r.base, len, val & all_ones(len));
+	if (r.loop)
+		loop_unlock(r.loop);
 }

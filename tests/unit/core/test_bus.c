@@ -383,7 +383,7 @@ static void count_write(void *dev, uint64_t off, unsigned len, uint64_t val)
 
 static void *write_often(void *arg)
 {
-	const struct bus *bus = arg;
+	struct bus *bus = arg;
 
 	for (unsigned i = 0; i < ROUNDS; i++)
 		bus_write(bus, 0, 1, 1);
@@ -411,6 +411,158 @@ static void test_many_threads(void **state)
 		pthread_join(threads[i], NULL);
 	assert_true(count == THREADS * ROUNDS);
 	bus_finish(&bus);
+	loop_finish(&loop);
+}
+
+static void test_remove(void **state)
+{
+	struct probe p[3] = {{.answer = 1}, {.answer = 2}, {.answer = 3}};
+	struct bus bus;
+
+	(void)state;
+	bus_init(&bus, "memory");
+	assert_int_equal(bus_remove(&bus, 0), -ENOENT);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(add(&bus, 0x1000 * (i + 1), 0x1000, &any, &p[i]), 0);
+	assert_int_equal(bus_remove(&bus, 0x2001), -ENOENT);
+	assert_int_equal(bus_remove(&bus, 0x4000), -ENOENT);
+	assert_int_equal(bus_remove(&bus, 0xfff), -ENOENT);
+	assert_int_equal(bus_remove(&bus, 0x2000), 0);
+	assert_int_equal(bus_remove(&bus, 0x2000), -ENOENT);
+	assert_int_equal(bus.count, 2);
+	assert_int_equal(bus_read(&bus, 0x1fff, 1), 1);
+	assert_int_equal(bus_read(&bus, 0x2000, 1), 0xff);
+	assert_int_equal(bus_read(&bus, 0x3000, 1), 3);
+	/* Its place is free again, for another one. */
+	assert_int_equal(add(&bus, 0x2800, 0x800, &any, &p[1]), 0);
+	assert_int_equal(bus_read(&bus, 0x2800, 1), 2);
+	assert_int_equal(bus_remove(&bus, 0x1000), 0);
+	assert_int_equal(bus_remove(&bus, 0x3000), 0);
+	assert_int_equal(bus_remove(&bus, 0x2800), 0);
+	assert_int_equal(bus.count, 0);
+	assert_int_equal(bus_read(&bus, 0x2800, 1), 0xff);
+	assert_int_equal(add(&bus, 0, UINT64_MAX, &any, &p[0]), 0);
+	bus_finish(&bus);
+}
+
+/* 10^5 ranges come and go; the bus stays as large as it was. */
+static void test_many_moves(void **state)
+{
+	struct probe p = {0};
+	struct bus bus;
+
+	(void)state;
+	bus_init(&bus, "memory");
+	assert_int_equal(add(&bus, 0, 0x1000, &any, &p), 0);
+	for (uint64_t i = 1; i <= 100000; i++) {
+		assert_int_equal(add(&bus, i << 12, 0x1000, &any, &p), 0);
+		assert_int_equal(bus_remove(&bus, i << 12), 0);
+	}
+	assert_int_equal(bus.count, 1);
+	assert_true(bus.capacity <= 16);
+	bus_finish(&bus);
+}
+
+/* A device that moves itself while it is accessed, as the root does with BARs: no deadlock. */
+struct mover {
+	struct bus *bus;
+	struct bus_range range;
+};
+
+static void mover_write(void *dev, uint64_t off, unsigned len, uint64_t val)
+{
+	struct mover *m = dev;
+
+	(void)off;
+	(void)len;
+	assert_int_equal(bus_remove(m->bus, m->range.base), 0);
+	m->range.base = val;
+	assert_int_equal(bus_add(m->bus, &m->range, NULL), 0);
+}
+
+static void test_moves_itself(void **state)
+{
+	static const struct io_ops ops = {.write = mover_write, .widths = IO_WIDTH_8};
+	struct loop loop;
+	struct bus bus;
+	struct mover m = {.bus = &bus, .range = {0x1000, 8, &ops, &m, &loop}};
+
+	(void)state;
+	assert_int_equal(loop_init(&loop, NULL), 0);
+	bus_init(&bus, "memory");
+	assert_int_equal(bus_add(&bus, &m.range, NULL), 0);
+	watchdog(10);
+	bus_write(&bus, 0x1000, 8, 0x2000);
+	bus_write(&bus, 0x1000, 8, 0x3000);
+	assert_true(m.range.base == 0x2000);
+	bus_write(&bus, 0x2000, 8, 0x3000);
+	assert_true(m.range.base == 0x3000);
+	watchdog(0);
+	bus_finish(&bus);
+	loop_finish(&loop);
+}
+
+struct shared_bus {
+	struct bus bus;
+	bool stop;
+	uint64_t wrong;
+};
+
+enum { HOMES = 4, HOME_SIZE = 0x1000 };
+
+static void base_read(void *dev, uint64_t off, unsigned len, uint64_t *val)
+{
+	(void)dev;
+	(void)len;
+	*val = off;
+}
+
+/* Every answer is that of the device, or that of nothing: never one of another offset. */
+static void *access_homes(void *arg)
+{
+	struct shared_bus *s = arg;
+
+	for (uint64_t i = 0; !__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE); i++) {
+		uint64_t off = i * 8 % HOME_SIZE;
+		uint64_t val = bus_read(&s->bus, (1 + i % HOMES) * HOME_SIZE + off, 8);
+
+		if (val != off && val != UINT64_MAX)
+			__atomic_fetch_add(&s->wrong, 1, __ATOMIC_RELAXED);
+		bus_write(&s->bus, (1 + i % HOMES) * HOME_SIZE + off, 8, 1);
+	}
+	return NULL;
+}
+
+/* One thread moves a range while two access it. */
+static void test_moved_under_access(void **state)
+{
+	static const struct io_ops ops = {.read = base_read, .write = count_write, .widths = IO_WIDTH_8};
+	static struct shared_bus s;
+	uint64_t count = 0;
+	struct loop loop;
+	struct bus_range range = {
+		.base = HOME_SIZE, .len = HOME_SIZE, .ops = &ops, .dev = &count, .loop = &loop};
+	pthread_t threads[2];
+
+	(void)state;
+	assert_int_equal(loop_init(&loop, NULL), 0);
+	bus_init(&s.bus, "memory");
+	assert_int_equal(bus_add(&s.bus, &range, NULL), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(threads); i++)
+		threads[i] = start_thread(access_homes, &s);
+	watchdog(60);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		assert_int_equal(bus_remove(&s.bus, range.base), 0);
+		range.base = (1 + i % HOMES) * HOME_SIZE;
+		assert_int_equal(bus_add(&s.bus, &range, NULL), 0);
+	}
+	__atomic_store_n(&s.stop, true, __ATOMIC_RELEASE);
+	for (unsigned i = 0; i < ARRAY_SIZE(threads); i++)
+		pthread_join(threads[i], NULL);
+	watchdog(0);
+	assert_true(s.wrong == 0);
+	assert_int_equal(s.bus.count, 1);
+	bus_finish(&s.bus);
 	loop_finish(&loop);
 }
 
@@ -449,6 +601,10 @@ int main(void)
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_lock),
 		cmocka_unit_test(test_many_threads),
+		cmocka_unit_test(test_remove),
+		cmocka_unit_test(test_many_moves),
+		cmocka_unit_test(test_moves_itself),
+		cmocka_unit_test(test_moved_under_access),
 		cmocka_unit_test(test_finish),
 	};
 

@@ -87,7 +87,7 @@ static uint32_t address(unsigned bus, unsigned slot, unsigned fn, unsigned reg)
 static void test_host_bridge(void **state)
 {
 	struct pci_rig *p = *state;
-	const struct bus *mmio = &p->rig.mmio;
+	struct bus *mmio = &p->rig.mmio;
 
 	assert_int_equal(bus_read(mmio, ecam(0, 0, PCI_VENDOR_ID), 4), 0x00081b36);
 	assert_int_equal(bus_read(mmio, ecam(0, 0, PCI_CLASS_DEVICE), 2), 0x0600);
