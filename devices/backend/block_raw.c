@@ -1,3 +1,726 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Raw images and block devices; see block.h. */
-#include "hull/block.h"
+/*
+ * Raw images and block devices, whatever the engine; see hull/block.h.
+ *
+ *   submit() -> waiting -> start() -> plan() -> engine -> judge() -> done
+ *                            ^          ^                   |
+ *                            |          +---- again, later -+
+ *                  flush_next -> flush_now
+ *
+ * A request may need more than one attempt: the kernel may do less than asked,
+ * be interrupted, or not know a call, so that the next best one is tried.
+ *
+ * Flushes: fdatasync() covers what had ended before it began, which includes all
+ * writes that were reported done before the flush was submitted. The kernel tells
+ * an error of writing back once, to the first fdatasync() that comes after it. So
+ * there is one at a time, for all flushes that wait; and once one has failed,
+ * nobody knows what is on the medium, and no flush and no write succeeds any more.
+ *
+ * Zeroes: holes of files read as zeroes; where the file system does not make them
+ * and cannot zero a range, zeroes are written.
+ *
+ * Lock: that of the loop, held in every function here.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/falloc.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "block_engine.h"
+#include "block_limits.h"
+#include "hull/util.h"
+
+enum {
+	BOUNCE_BYTES = 256 << 10, /* at most; what is longer takes several attempts */
+	PAGE_BYTES = 4096,
+
+	/* An attempt that made no progress is repeated so often at once, and then so often with pauses. */
+	TRIES_AT_ONCE = 3,
+	TRIES = 500,
+
+	/* Rounds of starting and ending before other objects of the loop get their turn. */
+	ROUNDS = 4,
+
+	SYNC_THREADS = 4,
+};
+
+static const uint64_t pause_ns = 2000000;
+
+struct request_list {
+	struct block_request *head;
+	struct block_request **tail; /* where the next one goes; unused when empty */
+};
+
+struct block_raw {
+	struct block_backend backend;
+	struct block_limits limits;
+	struct loop *loop;
+	const struct block_faults *faults;
+	int fd;
+	struct io_engine *engine;
+	struct io_engine *helper; /* of threads, for what `engine` cannot do; NULL: not needed so far */
+
+	struct request_list waiting;    /* not started */
+	struct request_list flush_next; /* flushes that wait for the next fdatasync() */
+	struct request_list flush_now;  /* those that the current one is for */
+	bool flushing;                  /* there is a current one */
+
+	unsigned in_flight;          /* attempts that are not in `unused` */
+	struct block_attempt *again; /* to be given to an engine */
+	struct block_attempt *later; /* the same, when `timer` expires */
+	struct block_attempt *unused;
+	struct loop_timer timer;
+
+	bool failed;        /* an fdatasync() has failed */
+	bool no_punch;      /* the file system makes no holes */
+	bool no_zero_range; /* nor does it zero ranges */
+	bool running;       /* run() is active, and sees what is submitted now */
+	bool ended;         /* some `done` was called since batch_done */
+};
+
+static void list_add(struct request_list *list, struct block_request *req)
+{
+	req->next = NULL;
+	if (!list->head)
+		list->tail = &list->head;
+	*list->tail = req;
+	list->tail = &req->next;
+}
+
+static struct block_request *list_take(struct request_list *list)
+{
+	struct block_request *req = list->head;
+
+	if (req)
+		list->head = req->next;
+	return req;
+}
+
+static void end_request(struct block_raw *raw, struct block_request *req, int result)
+{
+	raw->ended = true;
+	req->done(req, result);
+}
+
+/* ---- attempts ---- */
+
+static struct block_attempt *take_attempt(struct block_raw *raw, struct block_request *req)
+{
+	struct block_attempt *a = raw->unused;
+
+	if (a)
+		raw->unused = a->next;
+	else
+		a = malloc(sizeof(*a));
+	if (!a)
+		return NULL;
+	memset(a, 0, sizeof(*a));
+	a->req = req;
+	raw->in_flight++;
+	return a;
+}
+
+static void give_attempt(struct block_raw *raw, struct block_attempt *a)
+{
+	free(a->bounce);
+	a->bounce = NULL;
+	a->next = raw->unused;
+	raw->unused = a;
+	raw->in_flight--;
+}
+
+static void push_again(struct block_raw *raw, struct block_attempt *a)
+{
+	a->next = raw->again;
+	raw->again = a;
+}
+
+/* Moves the attempt's place in the request's iov on by `n` bytes. */
+static void advance(struct block_attempt *a, uint64_t n)
+{
+	const struct block_request *req = a->req;
+
+	a->first_offset += n;
+	while (a->first < req->iov_count && a->first_offset >= req->iov[a->first].iov_len)
+		a->first_offset -= req->iov[a->first++].iov_len;
+}
+
+/* Copies `n` bytes between the bounce buffer and what is not done of the request's iov. */
+static void copy_bounce(const struct block_attempt *a, uint64_t n, bool to_bounce)
+{
+	const struct block_request *req = a->req;
+	uint64_t skip = a->first_offset;
+	uint8_t *bounce = a->bounce;
+
+	for (unsigned i = a->first; n && i < req->iov_count; i++) {
+		uint64_t part = min_u64(n, req->iov[i].iov_len - skip);
+		uint8_t *guest = (uint8_t *)req->iov[i].iov_base + skip;
+
+		if (part && to_bounce)
+			memcpy(bounce, guest, part);
+		else if (part)
+			memcpy(guest, bounce, part);
+		bounce += part;
+		n -= part;
+		skip = 0;
+	}
+}
+
+/* Makes the next part of the request go through memory of our own. */
+static int plan_bounce(struct block_attempt *a, uint64_t left)
+{
+	uint64_t len = min_u64(left, BOUNCE_BYTES);
+
+	if (!a->bounce) {
+		a->bounce = aligned_alloc(PAGE_BYTES, align_up(len, PAGE_BYTES));
+		if (!a->bounce)
+			return -ENOMEM;
+		memset(a->bounce, 0, len);
+	}
+	a->len = len;
+	a->bounce_iov = (struct iovec){a->bounce, len};
+	a->iov = &a->bounce_iov;
+	a->iov_count = 1;
+	return 0;
+}
+
+/* True when O_DIRECT can use the rest of the request's iov as it is. */
+static bool is_aligned(const struct block_raw *raw, const struct block_attempt *a)
+{
+	const struct block_request *req = a->req;
+	uint64_t skip = a->first_offset;
+
+	for (unsigned i = a->first; i < req->iov_count; i++) {
+		uint64_t base = (uintptr_t)req->iov[i].iov_base + skip;
+		uint64_t len = req->iov[i].iov_len - skip;
+
+		if (base & (raw->limits.memory_align - 1) || len & (raw->limits.offset_align - 1))
+			return false;
+		skip = 0;
+	}
+	return true;
+}
+
+static int plan_transfer(const struct block_raw *raw, struct block_attempt *a, uint64_t left)
+{
+	struct block_request *req = a->req;
+	int r;
+
+	a->method = req->op == BLOCK_READ ? BLOCK_PREADV : BLOCK_PWRITEV;
+	if ((a->offset | left) & (raw->limits.offset_align - 1) || a->first >= req->iov_count)
+		return -EIO;
+	if (a->bounce || !is_aligned(raw, a)) {
+		r = plan_bounce(a, left);
+		if (r == 0 && req->op == BLOCK_WRITE)
+			copy_bounce(a, a->len, true);
+		return r;
+	}
+	a->len = left;
+	a->iov = req->iov + a->first;
+	a->iov_count = (unsigned)min_u64(req->iov_count - a->first, IOV_MAX);
+	a->skipped = a->first_offset != 0;
+	if (a->skipped) {
+		a->saved = a->iov[0];
+		a->iov[0].iov_base = (uint8_t *)a->saved.iov_base + a->first_offset;
+		a->iov[0].iov_len = a->saved.iov_len - a->first_offset;
+	}
+	return 0;
+}
+
+static void plan_fallocate(struct block_attempt *a, int mode)
+{
+	a->method = BLOCK_FALLOCATE;
+	a->mode = mode | FALLOC_FL_KEEP_SIZE;
+	a->len = a->req->len;
+}
+
+/* Chooses the next system call for the request. Returns 0, 1: there is nothing to do, or -errno. */
+static int plan(const struct block_raw *raw, struct block_attempt *a)
+{
+	const struct block_request *req = a->req;
+	uint64_t left = req->len - req->progress;
+
+	a->offset = req->offset + req->progress;
+	switch (req->op) {
+	case BLOCK_READ:
+	case BLOCK_WRITE:
+		return plan_transfer(raw, a, left);
+	case BLOCK_FLUSH:
+		a->method = BLOCK_FDATASYNC;
+		return 0;
+	case BLOCK_DISCARD:
+		if (raw->no_punch)
+			return 1; /* leaving it all as it is is allowed */
+		plan_fallocate(a, FALLOC_FL_PUNCH_HOLE);
+		if (raw->limits.device)
+			a->method = BLOCK_IOCTL_DISCARD;
+		return 0;
+	default:
+		break;
+	}
+	if (req->unmap && raw->backend.can_discard && !raw->no_punch) {
+		plan_fallocate(a, FALLOC_FL_PUNCH_HOLE);
+		return 0;
+	}
+	if (!raw->no_zero_range) {
+		plan_fallocate(a, FALLOC_FL_ZERO_RANGE);
+		return 0;
+	}
+	a->method = BLOCK_PWRITEV;
+	return plan_bounce(a, left);
+}
+
+/* ---- ends ---- */
+
+static void end_flushes(struct block_raw *raw, int result)
+{
+	struct request_list list = raw->flush_now;
+	struct block_request *req;
+
+	raw->flush_now.head = NULL;
+	raw->flushing = false;
+	while ((req = list_take(&list)) != NULL)
+		end_request(raw, req, raw->failed ? -EIO : result);
+}
+
+static void end_attempt(struct block_raw *raw, struct block_attempt *a, int result)
+{
+	struct block_request *req = a->req;
+
+	give_attempt(raw, a);
+	if (req->op != BLOCK_FLUSH) {
+		end_request(raw, req, result);
+		return;
+	}
+	if (result < 0)
+		raw->failed = true;
+	end_flushes(raw, result);
+}
+
+static void schedule(struct block_raw *raw, uint64_t delay_ns)
+{
+	uint64_t deadline = loop_now(raw->loop) + delay_ns;
+
+	if (!raw->timer.armed || raw->timer.deadline_ns > deadline)
+		loop_timer_set(raw->loop, &raw->timer, deadline);
+}
+
+/* The attempt did nothing, for reasons that may pass. */
+static void try_again(struct block_raw *raw, struct block_attempt *a)
+{
+	a->tries++;
+	if (a->tries > TRIES) {
+		end_attempt(raw, a, -EIO);
+	} else if (a->tries <= TRIES_AT_ONCE) {
+		push_again(raw, a);
+	} else {
+		a->next = raw->later;
+		raw->later = a;
+		schedule(raw, pause_ns);
+	}
+}
+
+/* The kernel cannot do that here: notes it, so that the next best call is chosen. True: there is one. */
+static bool note_unsupported(struct block_raw *raw, const struct block_attempt *a)
+{
+	if (a->method == BLOCK_IOCTL_DISCARD ||
+	    (a->method == BLOCK_FALLOCATE && a->mode & FALLOC_FL_PUNCH_HOLE))
+		raw->no_punch = true;
+	else if (a->method == BLOCK_FALLOCATE)
+		raw->no_zero_range = true;
+	else
+		return false;
+	return true;
+}
+
+/* `n` bytes were read or written. */
+static void transferred(struct block_raw *raw, struct block_attempt *a, uint64_t n)
+{
+	struct block_request *req = a->req;
+
+	/* O_DIRECT goes on at a whole block only. */
+	n = align_down(min_u64(n, a->len), raw->limits.offset_align);
+	if (n == 0) {
+		end_attempt(raw, a, -EIO); /* the file has become shorter */
+		return;
+	}
+	if (a->bounce && req->op == BLOCK_READ)
+		copy_bounce(a, n, false);
+	req->progress += n;
+	if (req->progress == req->len) {
+		end_attempt(raw, a, 0);
+		return;
+	}
+	if (req->op != BLOCK_WRITE_ZEROES)
+		advance(a, n);
+	a->tries = 0;
+	push_again(raw, a);
+}
+
+static void attempt_failed(struct block_raw *raw, struct block_attempt *a, int error)
+{
+	switch (error) {
+	case -EINTR:
+	case -EAGAIN:
+	case -ECANCELED: /* io_uring: the thread that submitted it has ended */
+		try_again(raw, a);
+		return;
+	case -EOPNOTSUPP:
+	case -ENOSYS:
+	case -ENOTTY:
+		if (note_unsupported(raw, a)) {
+			push_again(raw, a);
+			return;
+		}
+		break;
+	case -EDQUOT:
+		error = -ENOSPC;
+		break;
+	case -EFBIG: /* more space would not cure it */
+		error = -EIO;
+		break;
+	default:
+		break;
+	}
+	end_attempt(raw, a, error);
+}
+
+void block_raw_attempted(struct block_raw *raw, struct block_attempt *a, int64_t result)
+{
+	a->engine->in_flight--;
+	if (raw->faults)
+		result = raw->faults->result(raw->faults->arg, a->req->op, a->offset, a->len, result);
+	if (a->skipped)
+		a->iov[0] = a->saved;
+	a->skipped = false;
+	if (result < 0)
+		attempt_failed(raw, a, (int)result);
+	else if (a->method == BLOCK_PREADV || a->method == BLOCK_PWRITEV)
+		transferred(raw, a, (uint64_t)result);
+	else
+		end_attempt(raw, a, 0);
+}
+
+/* ---- starts ---- */
+
+/* The engine for the attempt, or NULL: a thread cannot be had. */
+static struct io_engine *engine_for(struct block_raw *raw, const struct block_attempt *a)
+{
+	const struct io_engine_config config = {.loop = raw->loop, .raw = raw, .fd = raw->fd, .threads = 1};
+
+	if (raw->engine->methods & a->method)
+		return raw->engine;
+	if (!raw->helper && block_sync_ops.create(&raw->helper, &config, NULL) < 0)
+		return NULL;
+	return raw->helper;
+}
+
+/* Gives the next part of the request to an engine. */
+static void start_attempt(struct block_raw *raw, struct block_attempt *a)
+{
+	int r = plan(raw, a);
+
+	if (r == 0) {
+		a->engine = engine_for(raw, a);
+		r = a->engine ? 0 : -ENOMEM;
+	}
+	if (r != 0) {
+		end_attempt(raw, a, r < 0 ? r : 0);
+		return;
+	}
+	a->engine->in_flight++;
+	a->engine->ops->submit(a->engine, a);
+}
+
+/* Says why a request is not even started, 0: it ends well at once, or 1: it is to be started. */
+static int check(const struct block_raw *raw, const struct block_request *req)
+{
+	bool flush = req->op == BLOCK_FLUSH;
+
+	if (req->op == BLOCK_READ)
+		return !range_fits(req->offset, req->len, raw->backend.size) ? -EIO : req->len != 0;
+	if (raw->backend.read_only)
+		return flush ? 0 : -EROFS;
+	if (raw->failed)
+		return -EIO;
+	if (flush)
+		return 1;
+	return !range_fits(req->offset, req->len, raw->backend.size) ? -EIO : req->len != 0;
+}
+
+static void start_request(struct block_raw *raw, struct block_request *req)
+{
+	struct block_attempt *a;
+	int r = check(raw, req);
+
+	if (r <= 0) {
+		end_request(raw, req, r);
+		return;
+	}
+	if (req->op == BLOCK_FLUSH) {
+		list_add(&raw->flush_next, req);
+		return;
+	}
+	a = take_attempt(raw, req);
+	if (a)
+		start_attempt(raw, a);
+	else
+		end_request(raw, req, -ENOMEM);
+}
+
+static bool has_room(const struct block_raw *raw)
+{
+	return raw->in_flight < BLOCK_IN_FLIGHT;
+}
+
+static bool can_flush(const struct block_raw *raw)
+{
+	return raw->flush_next.head && !raw->flushing && has_room(raw);
+}
+
+static void start_flush(struct block_raw *raw)
+{
+	struct block_attempt *a = NULL;
+
+	raw->flush_now = raw->flush_next;
+	raw->flush_next.head = NULL;
+	raw->flushing = true;
+	if (!raw->failed)
+		a = take_attempt(raw, raw->flush_now.head);
+	if (a)
+		start_attempt(raw, a);
+	else
+		end_flushes(raw, -ENOMEM);
+}
+
+static void start_all(struct block_raw *raw)
+{
+	struct block_attempt *a = raw->again;
+
+	raw->again = NULL;
+	while (a) {
+		struct block_attempt *next = a->next;
+
+		start_attempt(raw, a);
+		a = next;
+	}
+	while (raw->waiting.head && has_room(raw))
+		start_request(raw, list_take(&raw->waiting));
+	if (can_flush(raw))
+		start_flush(raw);
+}
+
+static bool can_start(const struct block_raw *raw)
+{
+	return raw->again || (raw->waiting.head && has_room(raw)) || can_flush(raw);
+}
+
+/* Starts what can be started and ends what has ended. */
+static void run(struct block_raw *raw)
+{
+	if (raw->running)
+		return;
+	raw->running = true;
+	for (unsigned i = 0; i < ROUNDS && (i == 0 || can_start(raw)); i++) {
+		bool all;
+
+		start_all(raw);
+		all = raw->engine->ops->commit(raw->engine);
+		if (raw->helper && !raw->helper->ops->commit(raw->helper))
+			all = false;
+		if (!all)
+			schedule(raw, pause_ns);
+	}
+	if (can_start(raw))
+		schedule(raw, 0);
+	raw->running = false;
+	if (raw->ended) {
+		raw->ended = false;
+		if (raw->backend.batch_done)
+			raw->backend.batch_done(raw->backend.batch_arg);
+	}
+}
+
+void block_raw_ready(struct block_raw *raw)
+{
+	run(raw);
+}
+
+static void retry_later(struct block_raw *raw)
+{
+	while (raw->later) {
+		struct block_attempt *a = raw->later;
+
+		raw->later = a->next;
+		push_again(raw, a);
+	}
+}
+
+static void timer_expired(struct loop_timer *timer)
+{
+	struct block_raw *raw = container_of(timer, struct block_raw, timer);
+
+	retry_later(raw);
+	run(raw);
+}
+
+/* ---- the back end ---- */
+
+static void raw_submit(struct block_backend *b, struct block_request *req)
+{
+	struct block_raw *raw = container_of(b, struct block_raw, backend);
+
+	req->progress = 0;
+	list_add(&raw->waiting, req);
+}
+
+static void raw_commit(struct block_backend *b)
+{
+	run(container_of(b, struct block_raw, backend));
+}
+
+/* Waits for an engine that has something to do. False: none has. */
+static bool wait_engine(struct block_raw *raw)
+{
+	struct io_engine *e = raw->engine;
+
+	if (!e->in_flight)
+		e = raw->helper;
+	if (!e || !e->in_flight)
+		return false;
+	raw->running = true; /* what a `done` submits is seen by the caller's next run() */
+	e->ops->wait(e);
+	raw->running = false;
+	return true;
+}
+
+static void raw_drain(struct block_backend *b)
+{
+	struct block_raw *raw = container_of(b, struct block_raw, backend);
+
+	for (;;) {
+		run(raw);
+		if (!raw->in_flight && !raw->waiting.head && !raw->flush_next.head)
+			break;
+		if (can_start(raw) || wait_engine(raw))
+			continue;
+		poll(NULL, 0, 1);
+		retry_later(raw);
+	}
+	loop_timer_cancel(raw->loop, &raw->timer);
+}
+
+static void raw_close(struct block_backend *b)
+{
+	struct block_raw *raw = container_of(b, struct block_raw, backend);
+
+	loop_timer_cancel(raw->loop, &raw->timer);
+	if (raw->helper)
+		raw->helper->ops->destroy(raw->helper);
+	if (raw->engine)
+		raw->engine->ops->destroy(raw->engine);
+	while (raw->unused) {
+		struct block_attempt *a = raw->unused;
+
+		raw->unused = a->next;
+		free(a);
+	}
+	free(raw);
+}
+
+static const struct block_ops raw_ops = {
+	.submit = raw_submit,
+	.commit = raw_commit,
+	.drain = raw_drain,
+	.close = raw_close,
+};
+
+static int make_engine(struct block_raw *raw, const struct io_engine_ops *ops, struct err *err)
+{
+	const struct io_engine_config config = {
+		.loop = raw->loop, .raw = raw, .fd = raw->fd, .threads = SYNC_THREADS};
+
+	return ops->create(&raw->engine, &config, err);
+}
+
+/* The best engine that there is: io_uring, aio if that can be used, threads. */
+static int choose_engine(struct block_raw *raw, bool direct, char why[static 160], struct err *err)
+{
+	struct err no_uring = {0};
+
+	if (make_engine(raw, &block_uring_ops, &no_uring) == 0) {
+		snprintf(why, 160, "engine io_uring");
+		return 0;
+	}
+	if (direct && make_engine(raw, &block_aio_ops, NULL) == 0) {
+		snprintf(why, 160, "engine aio, as there is no %.100s", no_uring.msg);
+		return 0;
+	}
+	snprintf(why, 160, "engine sync, as there is no %.100s", no_uring.msg);
+	return make_engine(raw, &block_sync_ops, err);
+}
+
+static int find_engine(struct block_raw *raw, const struct block_raw_params *params, char why[static 160],
+		       struct err *err)
+{
+	const struct io_engine_ops *ops = &block_sync_ops;
+	int r;
+
+	if (params->engine == BLOCK_ENGINE_AUTO)
+		return choose_engine(raw, params->direct, why, err);
+	if (params->engine == BLOCK_ENGINE_IO_URING)
+		ops = &block_uring_ops;
+	if (params->engine == BLOCK_ENGINE_AIO)
+		ops = &block_aio_ops;
+	snprintf(why, 160, "engine %s, as asked for", ops->name);
+	r = make_engine(raw, ops, err);
+	if (r < 0) {
+		err_prefix(err, "%s: engine=%s is not to be had here", params->path, ops->name);
+		if (err)
+			err->code = -ENOTSUP;
+		return -ENOTSUP;
+	}
+	return 0;
+}
+
+int block_raw_create(struct block_backend **ret_backend, struct loop *loop,
+		     const struct block_raw_params *params, char why[static 160], struct err *err)
+{
+	struct block_limits limits;
+	struct block_raw *raw;
+	int r;
+
+	if (params->engine == BLOCK_ENGINE_AIO && !params->direct)
+		return err_set(err, -EINVAL, "%s: engine=aio needs direct", params->path);
+	r = block_limits_find(&limits, params, err);
+	if (r < 0)
+		return r;
+	raw = calloc(1, sizeof(*raw));
+	if (!raw)
+		return err_errno(err, -ENOMEM, "%s", params->path);
+	raw->backend = (struct block_backend){
+		.ops = &raw_ops,
+		.size = limits.size,
+		.read_only = params->read_only,
+		.can_discard = limits.can_discard,
+		.block_size = limits.block_size,
+		.physical_size = limits.physical_size,
+		.optimal_io = limits.optimal_io,
+	};
+	raw->limits = limits;
+	raw->loop = loop;
+	raw->faults = params->faults;
+	raw->fd = params->fd;
+	raw->timer.expired = timer_expired;
+	r = find_engine(raw, params, why, err);
+	if (r < 0) {
+		raw_close(&raw->backend);
+		return r;
+	}
+	*ret_backend = &raw->backend;
+	return 0;
+}

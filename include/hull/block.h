@@ -29,7 +29,7 @@ struct block_request {
 	enum block_op op;
 	uint64_t offset;   /* bytes, a multiple of 512, inside the disk */
 	uint64_t len;      /* bytes: the sum of iov, or the length of DISCARD and WRITE_ZEROES */
-	struct iovec *iov; /* the back end may change it; readable or writable until done */
+	struct iovec *iov; /* the back end may change it meanwhile; as it was again at `done` */
 	unsigned iov_count;
 	bool unmap;
 	/* 0, or -errno: -ENOSPC (nothing of the request may be relied on; submit again), -EIO ... */
@@ -62,6 +62,12 @@ struct block_backend {
 	uint32_t block_size;    /* logical, bytes: 512 or 4096 */
 	uint32_t physical_size; /* bytes, a power of two, at least block_size */
 	uint32_t optimal_io;    /* bytes, 0: unknown */
+	/*
+	 * Optional, set by the device. Called once after each batch of `done`s that ended
+	 * together, under the same terms: one interrupt for all of them.
+	 */
+	void (*batch_done)(void *arg);
+	void *batch_arg;
 };
 
 /* ---- raw images and block devices (devices/backend/block_raw.c) ---- */
