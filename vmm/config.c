@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config_disk.h"
 #include "hull/util.h"
 
 typedef int apply_fn(struct vm_config *config, const char *option, const char *value, struct err *err);
@@ -140,6 +141,17 @@ static int apply_console(struct vm_config *c, const char *option, const char *va
 	return 0;
 }
 
+static int apply_transport(struct vm_config *c, const char *option, const char *value, struct err *err)
+{
+	if (strcmp(value, "pci") == 0)
+		c->transport = TRANSPORT_PCI;
+	else if (strcmp(value, "mmio") == 0)
+		c->transport = TRANSPORT_MMIO;
+	else
+		return err_set(err, -EINVAL, "%s %s: expected pci or mmio", option, value);
+	return 0;
+}
+
 static int apply_timeout(struct vm_config *c, const char *option, const char *value, struct err *err)
 {
 	if (config_parse_seconds(value, &c->timeout_ns) < 0)
@@ -208,6 +220,9 @@ static const struct option_row rows[] = {
 	{"append", 'a', "words for the kernel command line", apply_append},
 	{"cpus", 'c', "a number of vCPUs", apply_cpus},
 	{"memory", 'm', "a size such as 512M", apply_memory},
+	{"disk", 'd', "a disk image, PATH[,ro][,id=ID]...", config_apply_disk},
+	{"root", 0, "a disk image, PATH[,ro|rw|cow]", config_apply_root},
+	{"transport", 0, "pci or mmio", apply_transport},
 	{"console", 0, "serial or none", apply_console},
 	{"timeout", 0, "a number of seconds", apply_timeout},
 	{"name", 0, "a name", apply_name},
@@ -333,6 +348,8 @@ int config_parse(int argc, char *const argv[], struct vm_config *ret_config, str
 		else
 			return err_set(err, -EINVAL, "unexpected word '%s': options begin with '-'", word);
 	}
+	if (r == 0)
+		r = config_finish_disks(&config, err);
 	if (r == 0)
 		*ret_config = config;
 	return r;

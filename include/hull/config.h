@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hull/block.h"
 #include "hull/err.h"
 #include "hull/log.h"
 
@@ -17,12 +18,39 @@ enum {
 	CONFIG_MAX_APPEND = 8192,
 	CONFIG_MAX_NAME = 64,
 	CONFIG_MAX_CPUS = 64,
+	CONFIG_MAX_DISKS = 16, /* the root image is one of them */
+	CONFIG_MAX_QUEUES = 16,
+	CONFIG_MAX_PATH = 4096, /* with the NUL */
+	CONFIG_MAX_ID = 20,     /* bytes of a disk's id and serial number */
 };
 
 #define CONFIG_MIN_MEMORY     (UINT64_C(32) << 20)
 #define CONFIG_DEFAULT_MEMORY (UINT64_C(512) << 20)
 
 enum console_kind { CONSOLE_SERIAL, CONSOLE_NONE };
+
+enum transport_kind { TRANSPORT_PCI, TRANSPORT_MMIO };
+
+/* What the guest may do with its root: write, not write, write what is gone at the end. */
+enum root_mode { ROOT_RW, ROOT_RO, ROOT_COW };
+
+struct config_disk {
+	char path[CONFIG_MAX_PATH];
+	char id[CONFIG_MAX_ID + 1];     /* unique; "disk0", "disk1", ...; "root" */
+	char serial[CONFIG_MAX_ID + 1]; /* printable; as the id unless given */
+	bool read_only;
+	bool direct; /* past the host's page cache; implied by engine=aio */
+	bool discard;
+	bool pause_on_enospc;
+	enum block_engine engine;
+	unsigned queues; /* 1 to CONFIG_MAX_QUEUES; one per vCPU unless given */
+};
+
+/* --root: also the first of the disks, with the id "root". */
+struct config_root {
+	char path[CONFIG_MAX_PATH]; /* "": not given */
+	enum root_mode mode;
+};
 
 struct vm_config {
 	const char *kernel; /* NULL: the default is looked for when files are opened */
@@ -32,6 +60,10 @@ struct vm_config {
 	unsigned cpus;
 	uint64_t memory; /* bytes, a multiple of 4 KiB */
 	enum console_kind console;
+	enum transport_kind transport;
+	struct config_disk disks[CONFIG_MAX_DISKS]; /* in the order of /dev/vdX; the root comes first */
+	unsigned disk_count;
+	struct config_root root;
 	uint64_t timeout_ns; /* 0: none */
 	char name[CONFIG_MAX_NAME];
 	const char *log; /* file for hull's own messages; NULL: stderr */

@@ -79,6 +79,9 @@ static void test_defaults(void **state)
 	assert_null(c.log);
 	assert_int_equal(c.log_level, LOG_WARN);
 	assert_false(c.dry_run);
+	assert_int_equal(c.disk_count, 0);
+	assert_string_equal(c.root.path, "");
+	assert_int_equal(c.transport, TRANSPORT_PCI);
 }
 
 static void test_separate_words(void **state)
@@ -258,7 +261,8 @@ static void test_missing_values(void **state)
 		{"--initrd", "cpio"}, {"-a", "command line"},  {"--append", "words"},
 		{"-c", "number"},     {"--cpus", "vCPUs"},     {"-m", "512M"},
 		{"--memory", "size"}, {"--console", "serial"}, {"--timeout", "seconds"},
-		{"--name", "name"},   {"--log", "file"},
+		{"--name", "name"},   {"--log", "file"},       {"-d", "disk image"},
+		{"--disk", "image"},  {"--root", "ro|rw|cow"}, {"--transport", "pci or mmio"},
 	};
 
 	(void)state;
@@ -437,6 +441,18 @@ static void test_console(void **state)
 	refused(WORDS(W("--console"), W("serialx")), "--console", "serial or none");
 }
 
+static void test_transport(void **state)
+{
+	struct vm_config c = accepted(WORDS(W("--transport"), W("mmio")));
+
+	(void)state;
+	assert_int_equal(c.transport, TRANSPORT_MMIO);
+	c = accepted(WORDS(W("--transport=mmio"), W("--transport=pci")));
+	assert_int_equal(c.transport, TRANSPORT_PCI);
+	refused(WORDS(W("--transport=ccw")), "--transport", "pci or mmio");
+	refused(WORDS(W("--transport=PCI")), "--transport", "pci or mmio");
+}
+
 static void test_names(void **state)
 {
 	static const char *const good[] = {"a", "7", "web-1", "A.b_c-9", "x..", "0-"};
@@ -507,6 +523,7 @@ int main(void)
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_seconds),
 		cmocka_unit_test(test_console),
+		cmocka_unit_test(test_transport),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_messages_with_strange_words),
 	};

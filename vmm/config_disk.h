@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The options of `hull run` that name disks, for config.c. Pure functions on values. */
+#ifndef HULL_VMM_CONFIG_DISK_H
+#define HULL_VMM_CONFIG_DISK_H
+
+#include "hull/config.h"
+
+/* -d, --disk PATH[,KEY[=VALUE]...]: adds a disk. Errors: -EINVAL, naming `option` and the word at fault. */
+int config_apply_disk(struct vm_config *c, const char *option, const char *value, struct err *err);
+
+/* --root IMAGE[,ro|rw|cow]: disk 0 from now on, whatever came before; given again, the last one counts. */
+int config_apply_root(struct vm_config *c, const char *option, const char *value, struct err *err);
+
+/* After all options: ids, serial numbers and queues that were not given. Errors: -EINVAL, an id is not
+ * unique. */
+int config_finish_disks(struct vm_config *c, struct err *err);
+
+#endif
