@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Mounting the root, and becoming it. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "init.h"
+
+enum { WAIT_MS = 10000 };
+
+/* A driver's probe is over when its module is loaded; a slow disk may come later. */
+static void wait_for(const char *device)
+{
+	struct stat st;
+	long step = 1;
+
+	for (long waited = 0; stat(device, &st) < 0; waited += step) {
+		struct timespec ts = {.tv_nsec = step * 1000000};
+
+		if (waited >= WAIT_MS)
+			die("%s has not appeared within %d s: does the kernel have a driver for virtio disks?",
+			    device, WAIT_MS / 1000);
+		nanosleep(&ts, NULL);
+		if (waited > 50)
+			step = 20;
+	}
+	if (!S_ISBLK(st.st_mode))
+		die("%s is not a disk", device);
+}
+
+/*
+ * A file system that was not unmounted wants to replay its journal, which a
+ * read-only disk does not let it: then without.
+ */
+static int mount_without_journal(const char *device, const char *target, const char *type)
+{
+	const char *option = strcmp(type, "ext4") == 0 ? "noload" : "norecovery";
+
+	if (mount(device, target, type, MS_RDONLY, option) < 0)
+		return -1;
+	say("%s was not unmounted cleanly: mounted without its journal (%s)", device, option);
+	return 0;
+}
+
+static int mount_as(const struct settings *s, const char *target, const char *type)
+{
+	unsigned long flags = s->read_only || s->cow ? MS_RDONLY : 0;
+	int saved;
+
+	if (mount(s->device, target, type, flags, s->flags) == 0)
+		return 0;
+	saved = errno;
+	if (saved == EROFS && flags && !s->flags[0] && mount_without_journal(s->device, target, type) == 0)
+		return 0;
+	errno = saved;
+	return -1;
+}
+
+/* All disk file systems that the kernel has by now, in its own order. */
+static int mount_any(const struct settings *s, const char *target)
+{
+	char *line = read_file("/proc/filesystems");
+	int worst = ENODEV;
+
+	while (*line) {
+		size_t len = strcspn(line, "\n");
+		char *next = line + len + (line[len] == '\n');
+
+		line[len] = '\0';
+		/* "nodev\tNAME" needs no disk. */
+		if (line[0] == '\t') {
+			if (mount_as(s, target, line + 1) == 0)
+				return 0;
+			if (errno != EINVAL)
+				worst = errno;
+		}
+		line = next;
+	}
+	errno = worst;
+	return -1;
+}
+
+/* rootfstype= is a list, as the kernel has it. */
+static int mount_listed(const struct settings *s, const char *target)
+{
+	char types[WORD_MAX];
+	char *save = NULL;
+	int saved = ENODEV;
+
+	memcpy(types, s->fstype, sizeof(types));
+	for (char *type = strtok_r(types, ",", &save); type; type = strtok_r(NULL, ",", &save)) {
+		if (mount_as(s, target, type) == 0)
+			return 0;
+		saved = errno;
+	}
+	errno = saved;
+	return -1;
+}
+
+static void mount_disk(const struct settings *s, const char *target)
+{
+	int r = s->fstype[0] ? mount_listed(s, target) : mount_any(s, target);
+
+	if (r < 0)
+		die("cannot mount %s as %s: %s", s->device, s->fstype[0] ? s->fstype : "any file system",
+		    strerror(errno));
+}
+
+/* The disk below, memory above: what the guest writes ends with it. */
+static void mount_overlay(const char *target)
+{
+	if (mount("tmpfs", "/cow", "tmpfs", 0, "mode=0755") < 0)
+		die("cannot mount memory for the changes: %s", strerror(errno));
+	mkdir("/cow/upper", 0755);
+	mkdir("/cow/work", 0755);
+	if (mount("overlay", target, "overlay", 0, "lowerdir=/lower,upperdir=/cow/upper,workdir=/cow/work") <
+	    0)
+		die("cannot mount the overlay for mode cow: %s", strerror(errno));
+}
+
+void mount_root(const struct settings *settings, const char *target)
+{
+	mkdir(target, 0755);
+	wait_for(settings->device);
+	if (!settings->cow) {
+		mount_disk(settings, target);
+		return;
+	}
+	mkdir("/lower", 0755);
+	mkdir("/cow", 0755);
+	mount_disk(settings, "/lower");
+	mount_overlay(target);
+}
+
+/* A root without such a directory gets by without: its init may be a program that needs none. */
+static void take_along(const char *dir, const char *target)
+{
+	char to[WORD_MAX];
+
+	snprintf(to, sizeof(to), "%s%s", target, dir);
+	if (mount(dir, to, NULL, MS_MOVE, NULL) < 0)
+		umount2(dir, MNT_DETACH);
+}
+
+void switch_root(const char *target)
+{
+	take_along("/dev", target);
+	take_along("/proc", target);
+	take_along("/sys", target);
+	unlink("/init");
+	unlink("/root.conf");
+	/* pivot_root() does not work on the first root: the new one is moved over it. */
+	if (chdir(target) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
+	    chdir("/") < 0)
+		die("cannot switch to the root file system: %s", strerror(errno));
+}
