@@ -13,7 +13,7 @@
 
 struct doorbell {
 	uint64_t gpa;
-	unsigned len;   /* width of the write in bytes: 2 or 4; 0: any */
+	unsigned len;   /* width of the write in bytes: 2 or 4; 0: any, or just 2 on a host that needs one */
 	bool has_match; /* only writes of `match`; needs a len */
 	uint32_t match;
 	int fd;

@@ -16,6 +16,7 @@
 #include "hull/err.h"
 #include "hull/irq.h"
 #include "hull/msi.h"
+#include "hull/msix.h"
 #include "hull/pci.h"
 #include "hull/state.h"
 #include "hull/virtio.h"
@@ -31,6 +32,17 @@ int virtio_pci_create(struct virtio_pci **ret_pci, struct virtio_dev *dev, struc
 		      struct msis *msis, struct err *err);
 struct pci_func *virtio_pci_func(struct virtio_pci *pci);
 void *virtio_pci_state(struct virtio_pci *pci); /* for virtio_pci_state_table */
+
+/* The MSI-X table and pending bits, for msix_state_table; configuration space: pci_func_state_table. */
+struct msix_state *virtio_pci_msix_state(struct virtio_pci *pci);
+
+/*
+ * After all three were loaded, and before pci_root_restored(): routes the vectors.
+ * -EINVAL: the state is not possible.
+ */
+int virtio_pci_restored(struct virtio_pci *pci, struct err *err);
+
+/* NULL is fine. The guest does not run any more; the device stays the caller's. */
 void virtio_pci_destroy(struct virtio_pci *pci);
 
 /* ---- virtio-mmio, version 2 (virtio 1.2, 4.2) ---- */
