@@ -27,26 +27,32 @@ mount -t sysfs sys /sys
 mkdir -p /tmp /root /dev/pts
 mount -t devpts devpts /dev/pts
 hostname guest
+[ ! -e /modules/order ] || while read -r module; do insmod "/modules/$module"; done </modules/order
 cd /root
 . /run-this
 poweroff -f
 EOF
 }
 
-# make_guest FILE: the lasting part. Written aside, so that FILE is whole.
+# make_guest FILE [KERNEL MODULE...]: the lasting part, which loads these modules of
+# a kernel that scripts/kernel fetched. Written aside, so that FILE is whole.
 make_guest() {
-	local tree
-	tree=$(mktemp -d "$1.XXXXXX")
+	local file=$1 kernel=${2-} tree
+	tree=$(mktemp -d "$file.XXXXXX")
 	mkdir -p "$tree"/guest/{bin,proc,sys}
 	cp "$(command -v busybox)" "$tree/guest/bin/busybox"
 	guest_init >"$tree/guest/init"
 	chmod 755 "$tree/guest/init"
+	if [ -n "$kernel" ]; then
+		mkdir "$tree/guest/modules"
+		copy_modules "$kernel" "$tree/guest/modules/order" "${@:3}"
+	fi
 	{
 		cpio_entry dev $((8#040755))
 		cpio_entry dev/console $((8#020600)) 5 1
 		(cd "$tree/guest" && find . -mindepth 1 | cpio -o -H newc -R 0:0 --quiet)
 	} >"$tree/cpio"
-	mv "$tree/cpio" "$1"
+	mv "$tree/cpio" "$file"
 	rm -rf "$tree"
 }
 

@@ -86,3 +86,28 @@ need_packages() {
 can_run_kvm() {
 	grep -qwE 'vmx|svm' /proc/cpuinfo && [ -r /dev/kvm ] && [ -w /dev/kvm ]
 }
+
+# copy_modules KERNEL LIST-FILE NAME...: modules of a kernel that scripts/kernel
+# fetched, with what they depend on, into the directory of LIST-FILE, unpacked. The
+# list is in the order of loading; a module that is in the directory already is
+# not listed again.
+copy_modules() {
+	local kernel=$1 list=$2 dir version path name depends
+	dir=$(dirname "$list")
+	read -r version <"$kernel/version"
+	shift 2
+	depends=$(modprobe -S "$version" -d "$kernel" -a --show-depends "$@") ||
+		die "the kernel lacks a module of: $*"
+	while read -r _ path _; do
+		name=$(basename "$path")
+		name=${name%%.ko*}.ko
+		[ ! -e "$dir/$name" ] || continue
+		case $path in
+		*.ko) cp "$path" "$dir/$name" ;;
+		*.xz) xz -dc "$path" >"$dir/$name" ;;
+		*.zst) zstd -qdc "$path" >"$dir/$name" ;;
+		*.gz) gzip -dc "$path" >"$dir/$name" ;;
+		esac
+		printf '%s\n' "$name"
+	done < <(grep '^insmod' <<<"$depends") >"$list"
+}

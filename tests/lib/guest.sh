@@ -32,7 +32,7 @@ setup() {
 		}
 	fi
 	as+=(env "XDG_RUNTIME_DIR=$work/run" "XDG_CACHE_HOME=$work/cache" "HOME=$work")
-	make_guest "$work/guest.cpio"
+	make_guest "$work/guest.cpio" "${guest_modules[@]}"
 	chmod 755 "$work"
 }
 
@@ -125,4 +125,39 @@ run_tests() {
 	done
 	printf '1..%d\n' "$number"
 	exit "$failed"
+}
+
+# guest_tools: prints the path of a disk image with fio and mke2fs and what they
+# need, made once. Remove it to have it made again.
+guest_tools() {
+	local image=$root/build/guest/tools.ext4 temp tree program
+	if [ ! -e "$image" ]; then
+		mkdir -p "$root/build/guest"
+		temp=$(mktemp -d "$root/build/guest/new.XXXXXX")
+		tree=$temp/tree
+		mkdir "$tree"
+		for program in fio mke2fs; do
+			program=$(command -v "$program")
+			cp -L --parents "$program" "$tree"
+			ldd "$program" | grep -o '/[^ ]*' | sort -u | xargs cp -L --parents -t "$tree"
+		done
+		mkdir -p "$tree/etc"
+		mke2fs -q -t ext4 -d "$tree" "$temp/image" $(($(du -sm "$tree" | cut -f 1) * 5 / 4 + 16))M
+		mv "$temp/image" "$image"
+		rm -rf "$temp"
+	fi
+	printf '%s\n' "$image"
+}
+
+# use_tools: of a guest's task, what makes the tools run that are on the last disk.
+use_tools() {
+	cat <<'EOF'
+mkdir /tools
+mount -o ro "$(ls /dev/vd? | tail -n 1)" /tools
+for d in /tools/*; do
+	d=${d##*/}
+	[ -e "/$d" ] || ln -s "/tools/$d" "/$d"
+done
+export PATH=$PATH:/usr/bin:/usr/sbin:/tools/sbin
+EOF
 }
