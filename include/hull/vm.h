@@ -9,7 +9,7 @@
  * next change of a memory slot waits for. So: vm_create, vm_set_memory,
  * vm_create_irqchip, vcpu_create, vm_irqfd.
  *
- * Thread: the builder's; no locks.
+ * Thread: the builder's; no locks. What doorbells and msis do later may come from any thread.
  */
 #ifndef HULL_VM_H
 #define HULL_VM_H
