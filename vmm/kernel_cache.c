@@ -6,17 +6,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "decoder.h"
 #include "hull/util.h"
-#include "sandbox/confine.h"
 
 enum {
 	PATH_BYTES = 4096,
@@ -120,72 +118,29 @@ static void publish(int dir, int fd, const char *name)
 	prune(dir);
 }
 
-/* What the decoding process leaves behind; shared with it. */
-struct result {
-	int code; /* of boot_decode(), or 1 while it runs */
-	struct err err;
+/* What the decoding process does. */
+struct job {
+	const struct boot_file *kernel;
+	const struct boot_cache_key *key;
+	int out_fd;
+	uint64_t limit;
 };
 
-static void decoder(const struct boot_file *kernel, const struct boot_cache_key *key, int out_fd,
-		    uint64_t limit, int parent, struct result *result)
+static int decode_job(void *arg, struct err *err)
 {
-	int keep[] = {kernel->fd, out_fd};
-	struct err err = {0};
-	int r;
+	const struct job *job = arg;
 
-	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write */
-	r = confine(keep, ARRAY_SIZE(keep), STDERR_FILENO, parent, &err);
-	if (r == 0)
-		r = boot_decode(kernel, key, out_fd, limit, &err);
-	result->err = err;
-	result->code = r;
-	_exit(0);
-}
-
-static int wait_for(pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	return status;
+	return boot_decode(job->kernel, job->key, job->out_fd, job->limit, err);
 }
 
 /* Runs boot_decode() in a process of its own. */
 static int decode(const struct boot_file *kernel, const struct boot_cache_key *key, int out_fd,
 		  uint64_t limit, struct err *err)
 {
-	struct result *shared =
-		mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct result result;
-	int parent = (int)getpid();
-	pid_t pid;
-	int status;
+	struct job job = {kernel, key, out_fd, limit};
+	const int keep[] = {kernel->fd, out_fd};
 
-	if (shared == MAP_FAILED)
-		return err_errno(err, -errno, "memory for decoding the kernel");
-	shared->code = 1;
-	pid = fork();
-	if (pid == 0)
-		decoder(kernel, key, out_fd, limit, parent, shared);
-	status = pid < 0 ? -errno : wait_for(pid);
-	memcpy(&result, shared, sizeof(result));
-	munmap(shared, sizeof(*shared));
-	if (status < 0)
-		return err_errno(err, status, "cannot start the decoder of the kernel");
-	if (WIFSIGNALED(status))
-		return err_set(err, -EINVAL, "%s: the decoder of the kernel was killed by signal %d (%s)",
-			       kernel->path, WTERMSIG(status), strsignal(WTERMSIG(status)));
-	if (result.code > 0)
-		return err_set(err, -EINVAL, "%s: the decoder of the kernel ended without a result",
-			       kernel->path);
-	if (result.code < 0) {
-		result.err.msg[sizeof(result.err.msg) - 1] = '\0';
-		return err_set(err, result.code, "%s", result.err.msg);
-	}
-	return 0;
+	return decoder_run(decode_job, &job, keep, ARRAY_SIZE(keep), kernel->path, err);
 }
 
 /* Decodes into `fd`, which it closes on failure. */
