@@ -47,7 +47,10 @@ struct virtio_type {
 	 * dev->config_size.
 	 */
 	int (*create)(struct virtio_dev *dev, const void *params, struct err *err);
-	/* Mandatory. The driver kicked queue `q`, which is ready; the device is running. May be spurious. */
+	/*
+	 * Mandatory. The driver kicked queue `q`, which is ready; the device is running. May be
+	 * spurious. Takes at most as many chains as the queue is long, then virtio_kick_later().
+	 */
 	void (*kick)(struct virtio_dev *dev, unsigned q);
 	/* Optional. The driver wrote into the device configuration, inside config_size; else ignored. */
 	void (*config_write)(struct virtio_dev *dev, unsigned off, unsigned len, uint64_t val);
@@ -119,7 +122,7 @@ extern const struct virtio_type *const virtio_table[];
 int virtio_create(struct virtio_dev **ret_dev, const struct virtio_type *type, const struct virtio_env *env,
 		  const void *params, struct err *err);
 
-/* Waits for requests in flight, without the loop: no thread runs it any more. NULL is fine. */
+/* Nothing is in flight: back ends were drained. NULL is fine. */
 void virtio_destroy(struct virtio_dev *dev);
 
 /* True when the driver accepted feature bit `bit`, e.g. VIRTIO_BLK_F_RO. */
@@ -161,10 +164,23 @@ struct virtq *virtio_queue(struct virtio_dev *dev, unsigned q);
 /* Makes queue `q` ready; refused, silently, when it cannot be or DRIVER_OK is set. */
 void virtio_queue_ready(struct virtio_dev *dev, unsigned q);
 
-/* Kicks queue `q`: for a write that came as an exit. Ignored unless the device runs and q is ready. */
+/* Takes queue `q` back before DRIVER_OK: not ready any more. Ignored after it. */
+void virtio_queue_stop(struct virtio_dev *dev, unsigned q);
+
+/*
+ * Kicks queue `q`: for a write that came as an exit. Ignored unless the device runs
+ * and q is ready. The device sees it on the loop's thread, as any other kick.
+ */
 void virtio_kick(struct virtio_dev *dev, unsigned q);
 
-/* Device configuration. Past the end: all ones, ignored. */
+/*
+ * Kicks queue `q` when the loop comes round again: for a device that has done as
+ * much as is fair in one go and leaves the rest for later.
+ */
+void virtio_kick_later(struct virtio_dev *dev, unsigned q);
+
+/* Device configuration, 1, 2 or 4 bytes. Other widths and past the end: all ones (of `len` bytes), ignored.
+ */
 uint64_t virtio_config_read(const struct virtio_dev *dev, uint64_t off, unsigned len);
 void virtio_config_write(struct virtio_dev *dev, uint64_t off, unsigned len, uint64_t val);
 

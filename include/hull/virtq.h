@@ -38,7 +38,7 @@ struct virtq_state {
 	uint8_t ready;       /* 0 or 1 */
 	uint16_t next_avail; /* next entry of the avail ring to take */
 	uint16_t next_used;  /* next entry of the used ring to fill */
-	uint16_t signalled;  /* next_used at the last interrupt */
+	uint16_t signalled;  /* next_used when an interrupt was last considered */
 };
 
 extern const struct state_table virtq_state_table;
@@ -80,6 +80,9 @@ void virtq_reset(struct virtq *vq);
  */
 int virtq_start(struct virtq *vq, const struct guest_mem *mem);
 
+/* Not ready any more; addresses, size and indices stay. */
+void virtq_stop(struct virtq *vq);
+
 /*
  * Takes the next available chain, with at most `cap` entries of `iov`.
  * Returns 1, 0 (nothing available or not ready), or -EBADMSG: the driver broke
@@ -94,13 +97,20 @@ int virtq_pop(struct virtq *vq, struct iovec *iov, unsigned cap, struct virtq_ch
 /* Gives a chain back, `written` bytes of its writable part filled. Ignored when the queue is not ready. */
 void virtq_push(struct virtq *vq, uint16_t head, uint32_t written);
 
-/* True when the driver wants an interrupt for what was pushed since the last true. */
+/*
+ * True when the driver wants an interrupt for what was pushed since the last call:
+ * the caller raises it. Nothing new, nothing wanted.
+ */
 bool virtq_needs_interrupt(struct virtq *vq);
 
 /* Asks the driver not to kick while the device looks at the ring anyway. A hint. */
 void virtq_kicks_off(struct virtq *vq);
 
-/* Asks for kicks again. True when something has become available meanwhile: look once more. */
+/*
+ * Asks for a kick when anything becomes available from now on: what a device does
+ * last when it has emptied the queue, else there may be none. True when something
+ * is available already: look once more.
+ */
 bool virtq_kicks_on(struct virtq *vq);
 
 #endif
