@@ -231,18 +231,11 @@ static int build_vcpus(struct machine *m, struct err *err)
 
 static int choose_places(struct machine *m, struct err *err)
 {
-	unsigned n;
-	const struct device_place *all = arch_places(&n);
-
-	m->places = calloc(n, sizeof(*m->places));
-	m->devices = calloc(n, sizeof(*m->devices));
+	m->places = calloc(RESOLVE_MAX_PLACES, sizeof(*m->places));
+	m->devices = calloc(RESOLVE_MAX_PLACES, sizeof(*m->devices));
 	if (!m->places || !m->devices)
 		return err_errno(err, -ENOMEM, "devices");
-	for (unsigned i = 0; i < n; i++) {
-		if (resolve_has_device(m->config, &all[i]))
-			m->places[m->place_count++] = all[i];
-	}
-	return 0;
+	return resolve_places(m->config, m->places, &m->place_count, err);
 }
 
 static int64_t wall_clock(void)

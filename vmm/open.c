@@ -111,9 +111,23 @@ static void open_console(struct resources *res, const struct vm_config *config)
 	res->console_out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 }
 
-int resources_open_files(struct resources *ret_res, const struct vm_config *config, struct err *err)
+static int open_disks(struct resources *res, const struct vm_config *config, bool lock, struct err *err)
 {
-	struct resources *res = ret_res;
+	int r = 0;
+
+	for (unsigned i = 0; i < config->disk_count && r == 0; i++) {
+		r = disk_file_open(&res->disks[i], &config->disks[i], lock, res->disks, i, err);
+		if (r == 0)
+			res->disk_count++;
+		else if (r == -EISDIR && i == 0 && config->root.path[0])
+			err_set(err, r, "--root %s: a directory as root is not there yet: give a disk image",
+				config->root.path);
+	}
+	return r;
+}
+
+static int open_files(struct resources *res, const struct vm_config *config, bool lock, struct err *err)
+{
 	int r;
 
 	*res = (struct resources){
@@ -126,12 +140,17 @@ int resources_open_files(struct resources *ret_res, const struct vm_config *conf
 		if (r == 0)
 			res->initrd_count++;
 	}
-	return r;
+	return r == 0 ? open_disks(res, config, lock, err) : r;
+}
+
+int resources_open_files(struct resources *ret_res, const struct vm_config *config, struct err *err)
+{
+	return open_files(ret_res, config, false, err);
 }
 
 int resources_open(struct resources *ret_res, const struct vm_config *config, struct err *err)
 {
-	int r = resources_open_files(ret_res, config, err);
+	int r = open_files(ret_res, config, true, err);
 
 	if (r < 0)
 		return r;
@@ -156,4 +175,7 @@ void resources_close(struct resources *res)
 	for (unsigned i = 0; i < res->initrd_count; i++)
 		fd_close(&res->initrds[i].fd);
 	res->initrd_count = 0;
+	for (unsigned i = 0; i < res->disk_count; i++)
+		fd_close(&res->disks[i].fd);
+	res->disk_count = 0;
 }

@@ -11,6 +11,7 @@
 #include "hull/boot.h"
 #include "hull/config.h"
 #include "hull/err.h"
+#include "open_disk.h"
 
 struct resources {
 	int kvm;
@@ -21,6 +22,8 @@ struct resources {
 	struct boot_file kernel;
 	struct boot_file initrds[CONFIG_MAX_INITRDS];
 	unsigned initrd_count;
+	struct disk_file disks[CONFIG_MAX_DISKS]; /* those of the configuration, in their order */
+	unsigned disk_count;
 	int decoded; /* a decoded kernel, or -1 */
 	char kernel_path[4096];
 };
@@ -28,7 +31,7 @@ struct resources {
 /* Opens everything `config` names. Errors name the path or the option. */
 int resources_open(struct resources *ret_res, const struct vm_config *config, struct err *err);
 
-/* Opens kernel and initrds only: what --dry-run checks. */
+/* Opens kernel, initrds and disks only, and locks no disk: what --dry-run checks. */
 int resources_open_files(struct resources *ret_res, const struct vm_config *config, struct err *err);
 
 /* Closes what is open; zeroed and half-open objects are fine. */

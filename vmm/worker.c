@@ -63,7 +63,7 @@ static void set_signals(void)
 
 static int confine_worker(const struct resources *res, int control, int parent, struct err *err)
 {
-	int keep[CONFIG_MAX_INITRDS + 8];
+	int keep[CONFIG_MAX_INITRDS + CONFIG_MAX_DISKS + 8];
 	unsigned n = 0;
 
 	keep[n++] = control;
@@ -75,6 +75,8 @@ static int confine_worker(const struct resources *res, int control, int parent, 
 	keep[n++] = res->kernel.fd;
 	for (unsigned i = 0; i < res->initrd_count; i++)
 		keep[n++] = res->initrds[i].fd;
+	for (unsigned i = 0; i < res->disk_count; i++)
+		keep[n++] = res->disks[i].fd;
 	return confine(keep, n, res->log, parent, err);
 }
 

@@ -6,6 +6,7 @@
 #ifndef HULL_ARCH_H
 #define HULL_ARCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "hull/acpi.h"
@@ -34,6 +35,17 @@ void arch_mem_map(uint64_t bytes, struct mem_map *ret_map);
 
 /* The devices every machine has, and their places. */
 const struct device_place *arch_places(unsigned *ret_count);
+
+enum { ARCH_VIRTIO_MMIO_MAX = 16 }; /* as many interrupts are free */
+
+/*
+ * The place of virtio-mmio device `index`, from 0: a page, and an interrupt of its
+ * own. False when there is none left. The strings are static.
+ */
+bool arch_virtio_mmio_place(unsigned index, struct device_place *ret_place);
+
+/* Where BARs of PCI functions go: below 4 GiB. */
+struct arch_range arch_bar_window(void);
 
 /* What the ACPI tables need to know, for `cpus`, `bytes` of RAM and `phys_bits` of guest address. */
 void arch_acpi_machine(unsigned cpus, uint64_t bytes, unsigned phys_bits, struct acpi_machine *ret_machine);

@@ -77,6 +77,40 @@ const struct device_place *arch_places(unsigned *ret_count)
 	return places;
 }
 
+/*
+ * The inputs of the I/O APIC that are free: not those of serial and power, nor
+ * what a guest may take for the timer, the cascade of the 8259s (0 to 2), the
+ * second serial port (3) or the clock (8). Those below 16 come first: a guest without ACPI sees
+ * the 8259s, and no others; 13 is the coprocessor's there.
+ */
+static const uint8_t virtio_gsis[ARCH_VIRTIO_MMIO_MAX] = {5,  6,  7,  10, 11, 12, 14, 15,
+							  16, 17, 18, 19, 20, 21, 22, 23};
+
+bool arch_virtio_mmio_place(unsigned index, struct device_place *ret_place)
+{
+	static const char names[ARCH_VIRTIO_MMIO_MAX][5] = {
+		"VR00", "VR01", "VR02", "VR03", "VR04", "VR05", "VR06", "VR07",
+		"VR08", "VR09", "VR10", "VR11", "VR12", "VR13", "VR14", "VR15",
+	};
+
+	if (index >= ARCH_VIRTIO_MMIO_MAX)
+		return false;
+	*ret_place = (struct device_place){
+		.type = "virtio-mmio",
+		.ranges = {{SPACE_MMIO, LAYOUT_VIRTIO_MMIO + index * KIB(4), KIB(4)}},
+		.gsi = virtio_gsis[index],
+		.acpi_hid = "LNRO0005",
+		.acpi_name = names[index],
+		.acpi_uid = index,
+	};
+	return true;
+}
+
+struct arch_range arch_bar_window(void)
+{
+	return (struct arch_range){LAYOUT_MMIO32, LAYOUT_MMIO32_SIZE};
+}
+
 void arch_acpi_machine(unsigned cpus, uint64_t bytes, unsigned phys_bits, struct acpi_machine *ret_machine)
 {
 	uint64_t top = UINT64_C(1) << (phys_bits < 52 ? phys_bits : 52);

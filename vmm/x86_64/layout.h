@@ -8,6 +8,7 @@
  *   0x0010_0000  RAM, up to 3 GiB
  *   0xc000_0000  PCI memory window, 32 bits
  *   0xe000_0000  PCI configuration space of bus 0 (ECAM)
+ *   0xfeb0_0000  virtio-mmio devices, 4 KiB each
  *   0xfec0_0000  I/O APIC
  *   0xfee0_0000  local APICs
  *   0xfffb_c000  KVM's identity map and task state segment (Intel), 4 pages
@@ -28,6 +29,7 @@
 #define LAYOUT_MMIO32_SIZE  UINT64_C(0x20000000)
 #define LAYOUT_ECAM         UINT64_C(0xe0000000)
 #define LAYOUT_ECAM_SIZE    UINT64_C(0x100000) /* one bus */
+#define LAYOUT_VIRTIO_MMIO  UINT64_C(0xfeb00000)
 #define LAYOUT_IOAPIC       UINT64_C(0xfec00000)
 #define LAYOUT_LAPIC        UINT64_C(0xfee00000)
 #define LAYOUT_IDENTITY_MAP UINT64_C(0xfffbc000)

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The files behind disks; see open_disk.h.
+ *
+ * What is shared between machines is guarded twice: an OFD lock keeps programs
+ * apart that take locks, too (QEMU does), and O_EXCL claims a block device in the
+ * kernel, so that one that is mounted is not written to. It has no meaning for a
+ * file that exists.
+ */
+#include "open_disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hull/util.h"
+
+enum { SECTOR = 512 };
+
+static int open_error(const struct config_disk *disk, int code, struct err *err)
+{
+	const char *path = disk->path;
+
+	if (!disk->read_only && (code == -EACCES || code == -EROFS || code == -EPERM) &&
+	    access(path, R_OK) == 0)
+		return err_errno(err, code,
+				 "%s: cannot be opened for writing (',ro' after the path reads only)", path);
+	if (code == -EBUSY)
+		return err_set(err, code, "%s: in use by the host (mounted?) or another process", path);
+	if (code == -EISDIR)
+		return err_set(err, code, "%s: a directory, not a disk image", path);
+	if (code == -EINVAL && disk->direct)
+		return err_set(err, code,
+			       "%s: cannot be opened with O_DIRECT, which 'direct' and engine=aio need",
+			       path);
+	return err_errno(err, code, "%s", path);
+}
+
+static int open_image(const struct config_disk *disk, struct stat *ret_stat, struct err *err)
+{
+	/* O_NONBLOCK: a FIFO must not hold us up before we see that it is one. */
+	int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (disk->direct ? O_DIRECT : 0) |
+		    (disk->read_only ? O_RDONLY : O_RDWR | O_EXCL);
+	int fd = open(disk->path, flags);
+	int r = fd < 0 ? -errno : 0;
+
+	if (r < 0)
+		return open_error(disk, r, err);
+	if (fstat(fd, ret_stat) < 0)
+		r = err_errno(err, -errno, "%s", disk->path);
+	else if (S_ISDIR(ret_stat->st_mode))
+		r = open_error(disk, -EISDIR, err);
+	else if (!S_ISREG(ret_stat->st_mode) && !S_ISBLK(ret_stat->st_mode))
+		r = err_set(err, -EINVAL, "%s: neither a regular file nor a block device", disk->path);
+	/* Left on, it would make asynchronous requests fail with EAGAIN. */
+	else if (fcntl(fd, F_SETFL, disk->direct ? O_DIRECT : 0) < 0)
+		r = err_errno(err, -errno, "%s", disk->path);
+	if (r < 0)
+		close(fd);
+	return r < 0 ? r : fd;
+}
+
+static int find_size(int fd, const struct stat *st, const char *path, uint64_t *ret_size, struct err *err)
+{
+	uint64_t size = (uint64_t)st->st_size;
+
+	if (S_ISBLK(st->st_mode) && ioctl(fd, BLKGETSIZE64, &size) < 0)
+		return err_errno(err, -errno, "%s: its size", path);
+	if (size == 0)
+		return err_set(err, -EINVAL, "%s: is empty; 'truncate -s 10G' makes an image of 10 GiB",
+			       path);
+	if (size % SECTOR)
+		return err_set(err, -EINVAL,
+			       "%s: its size of %" PRIu64
+			       " bytes is not a multiple of 512, as that of a disk is; 'truncate -s %%512' "
+			       "rounds it up",
+			       path, size);
+	*ret_size = size;
+	return 0;
+}
+
+/* Who holds the lock that we did not get: a disk of our own, or somebody else. */
+static int lock_error(const struct disk_file *file, const struct disk_file *others, unsigned count,
+		      struct err *err)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (others[i].device == file->device && others[i].inode == file->inode)
+			return err_set(err, -EBUSY,
+				       "%s: is given twice, and not read-only both times (',ro')",
+				       file->path);
+	}
+	if (file->read_only)
+		return err_set(err, -EBUSY, "%s: in use by another process that writes to it", file->path);
+	return err_set(err, -EBUSY,
+		       "%s: in use by another process (with ',ro' in all of them, an image can be shared)",
+		       file->path);
+}
+
+static int lock_file(const struct disk_file *file, const struct disk_file *others, unsigned count,
+		     struct err *err)
+{
+	struct flock all = {.l_type = file->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+
+	if (fcntl(file->fd, F_OFD_SETLK, &all) == 0)
+		return 0;
+	if (errno == EAGAIN || errno == EACCES)
+		return lock_error(file, others, count, err);
+	return err_errno(err, -errno, "%s: cannot be locked", file->path);
+}
+
+int disk_file_open(struct disk_file *ret_file, const struct config_disk *disk, bool lock,
+		   const struct disk_file *others, unsigned other_count, struct err *err)
+{
+	struct disk_file file = {.fd = -1, .path = disk->path, .read_only = disk->read_only};
+	struct stat st;
+	int r = open_image(disk, &st, err);
+
+	if (r < 0)
+		return r;
+	file.fd = r;
+	file.device = st.st_dev;
+	file.inode = st.st_ino;
+	r = find_size(file.fd, &st, disk->path, &file.size, err);
+	if (r == 0 && lock)
+		r = lock_file(&file, others, other_count, err);
+	if (r < 0) {
+		fd_close(&file.fd);
+		return r;
+	}
+	*ret_file = file;
+	return 0;
+}
