@@ -66,6 +66,7 @@ struct loop {
 	pthread_mutex_t task_lock; /* protects tasks: posting needs no loop lock */
 	uint64_t (*now)(void);     /* nanoseconds, monotonic; tests put a manual clock here */
 	bool stop;
+	bool running; /* a thread is in loop_run() */
 };
 
 /* Prepares a loop; the thread that calls loop_run() later is the loop's thread. */
@@ -95,6 +96,9 @@ void loop_assert_held(struct loop *loop);
  * caller checks its condition in a loop.
  */
 void loop_wait(struct loop *loop);
+
+/* True while a thread is in loop_run(): callbacks go on coming. Its end wakes loop_wait(). Lock held. */
+bool loop_running(struct loop *loop);
 
 /* Wakes all threads in loop_wait(). Lock held. */
 void loop_signal(struct loop *loop);

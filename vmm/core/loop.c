@@ -331,13 +331,27 @@ int loop_run_once(struct loop *loop, int timeout_ms)
 	return 0;
 }
 
+static void set_running(struct loop *loop, bool running)
+{
+	loop_lock(loop);
+	loop->running = running;
+	loop_signal(loop); /* who waits for a callback waits in vain now */
+	loop_unlock(loop);
+}
+
+bool loop_running(struct loop *loop)
+{
+	loop_assert_held(loop);
+	return loop->running;
+}
+
 int loop_run(struct loop *loop)
 {
-	while (!__atomic_load_n(&loop->stop, __ATOMIC_ACQUIRE)) {
-		int r = loop_run_once(loop, -1);
+	int r = 0;
 
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	set_running(loop, true);
+	while (r == 0 && !__atomic_load_n(&loop->stop, __ATOMIC_ACQUIRE))
+		r = loop_run_once(loop, -1);
+	set_running(loop, false);
+	return r;
 }
