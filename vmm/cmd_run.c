@@ -11,6 +11,7 @@
 #include "hull/util.h"
 #include "kernel_cache.h"
 #include "open.h"
+#include "root_initrd.h"
 #include "summary.h"
 #include "supervisor.h"
 
@@ -23,6 +24,32 @@ static int fail(const struct err *err)
 	return EXIT_HULL_FAILED;
 }
 
+/* --root IMAGE, unless the user has an initramfs of his own. */
+static int add_root_initrd(const struct vm_config *config, struct resources *res, struct err *err)
+{
+	const struct root_request req = {
+		.kernel = &res->kernel,
+		.image_fd = res->disks[0].fd,
+		.image_path = config->root.path,
+		.append = config->append,
+		.mode = config->root.mode,
+		.transport = config->transport,
+	};
+	struct err note = {0};
+	int fd = -1;
+	int r;
+
+	if (!config->root.path[0] || res->initrd_count > 0)
+		return 0;
+	r = root_initrd_make(&req, &fd, &note, err);
+	if (r < 0)
+		return r;
+	res->initrds[res->initrd_count++] = (struct boot_file){fd, "the initramfs for --root"};
+	if (note.code < 0 && config->log_level >= LOG_WARN)
+		dprintf(res->log, "hull: warning: %s\n", note.msg);
+	return 0;
+}
+
 static int start(const struct vm_config *config, struct resources *res, struct report *report)
 {
 	struct err err = {0};
@@ -33,6 +60,8 @@ static int start(const struct vm_config *config, struct resources *res, struct r
 	report_phase(report, PHASE_OPEN);
 	r = kernel_cache_get(&res->kernel, min_u64(config->memory, max_decoded_bytes), &res->decoded,
 			     &report->from_cache, &err);
+	if (r == 0)
+		r = add_root_initrd(config, res, &err);
 	if (r < 0)
 		return summary_failed(config, res->log, err.msg);
 	report_phase(report, PHASE_DECODE);

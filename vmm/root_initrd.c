@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The initramfs for a root from a disk; see root_initrd.h. */
+#include "root_initrd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "decoder.h"
+#include "filesystem.h"
+#include "hull/guest_init.h"
+#include "hull/util.h"
+#include "module_archive.h"
+#include "module_tree.h"
+
+/* A module that the root needs, or, if `optional`, one that only some kernels have. */
+struct need {
+	const char *name;
+	bool optional;
+};
+
+enum { NEEDS_MAX = 8 };
+
+struct needs {
+	struct need list[NEEDS_MAX];
+	unsigned count;
+};
+
+static void need(struct needs *needs, const char *name, bool optional)
+{
+	needs->list[needs->count++] = (struct need){name, optional};
+}
+
+static void list_needs(const struct root_request *req, enum filesystem_kind kind, struct needs *needs)
+{
+	need(needs, req->transport == TRANSPORT_MMIO ? "virtio_mmio" : "virtio_pci", false);
+	need(needs, "virtio_blk", false);
+	/* With rootfstype= it is the user's to say; what is unknown may be built in. */
+	if (kind == FILESYSTEM_UNKNOWN || kind == FILESYSTEM_PARTITIONS)
+		need(needs, "ext4", true);
+	else
+		need(needs, filesystem_name(kind), false);
+	/* What the mount would ask modprobe for, and there is none. */
+	if (kind == FILESYSTEM_VFAT) {
+		need(needs, "nls_cp437", true);
+		need(needs, "nls_ascii", true);
+		need(needs, "nls_iso8859-1", true);
+	}
+	if (req->mode == ROOT_COW)
+		need(needs, "overlay", false);
+}
+
+static int resolve(const struct module_tree *tree, const struct needs *needs, struct modules_order *order,
+		   struct err *err)
+{
+	for (unsigned i = 0; i < needs->count; i++) {
+		int r = modules_add(&tree->lists, needs->list[i].name, order, err);
+
+		if (r < 0 && !(r == -ENOENT && needs->list[i].optional))
+			return r;
+	}
+	return 0;
+}
+
+/* ---- /root.conf ---- */
+
+static int make_conf(const struct root_request *req, enum filesystem_kind kind, char *conf, size_t cap)
+{
+	static const char *const modes[] = {[ROOT_RW] = "rw", [ROOT_RO] = "ro", [ROOT_COW] = "cow"};
+	const char *type = filesystem_name(kind);
+
+	return snprintf(conf, cap, "device /dev/vda\nmode %s\n%s%s%s", modes[req->mode],
+			type ? "fstype " : "", type ? type : "", type ? "\n" : "");
+}
+
+/* True when a word of `line` begins with `prefix`. */
+static bool has_word(const char *line, const char *prefix)
+{
+	const char *p = line;
+
+	while ((p = strstr(p, prefix)) != NULL) {
+		if (p == line || p[-1] == ' ')
+			return true;
+		p++;
+	}
+	return false;
+}
+
+/* ---- the archive ---- */
+
+/* The worker gets a descriptor that cannot write. */
+static int read_only(int fd, int *ret_fd, struct err *err)
+{
+	char self[64];
+	int ro;
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	ro = open(self, O_RDONLY | O_CLOEXEC);
+	if (ro < 0)
+		return err_errno(err, -errno, "the root's initramfs");
+	*ret_fd = ro;
+	return 0;
+}
+
+static int make_archive(const struct module_tree *tree, const struct modules_order *order, const char *conf,
+			int *ret_fd, struct err *err)
+{
+	struct module_archive archive = {
+		.init = guest_init,
+		.init_len = (size_t)(guest_init_end - guest_init),
+		.conf = conf,
+		.order = order,
+		.dir = tree->path,
+		.out_fd = memfd_create("hull-root-initrd", MFD_CLOEXEC),
+	};
+	int keep[MODULES_MAX + 1];
+	int r;
+
+	if (archive.out_fd < 0)
+		return err_errno(err, -errno, "the root's initramfs");
+	r = module_archive_open(&archive, tree->dir, err);
+	memcpy(keep, archive.fds, sizeof(archive.fds));
+	keep[MODULES_MAX] = archive.out_fd;
+	for (unsigned i = archive.fd_count; i < MODULES_MAX; i++)
+		keep[i] = -1;
+	if (r == 0)
+		r = decoder_run(module_archive_write, &archive, keep, ARRAY_SIZE(keep), "the root's modules",
+				err);
+	if (r == 0)
+		r = read_only(archive.out_fd, ret_fd, err);
+	module_archive_close(&archive);
+	close(archive.out_fd);
+	return r;
+}
+
+int root_initrd_make(const struct root_request *req, int *ret_fd, struct err *ret_note, struct err *err)
+{
+	enum filesystem_kind kind = filesystem_detect(req->image_fd);
+	struct modules_order order = {.count = 0};
+	struct needs needs = {.count = 0};
+	struct module_tree tree = {.dir = -1};
+	char conf[256];
+	int r;
+
+	if (kind == FILESYSTEM_PARTITIONS && !has_word(req->append, "root=/dev/"))
+		return err_set(err, -EINVAL,
+			       "--root %s: has partitions: name the one with the root by -a root=/dev/vda1",
+			       req->image_path);
+	make_conf(req, kind, conf, sizeof(conf));
+	r = module_tree_find(req->kernel, &tree, ret_note, err);
+	if (r == 0 && tree.dir >= 0) {
+		list_needs(req, kind, &needs);
+		r = resolve(&tree, &needs, &order, err);
+	}
+	if (r == 0)
+		r = make_archive(&tree, &order, conf, ret_fd, err);
+	module_tree_close(&tree);
+	return r;
+}
