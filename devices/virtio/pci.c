@@ -563,6 +563,7 @@ void virtio_pci_destroy(struct virtio_pci *pci)
 {
 	if (!pci)
 		return;
+	virtio_set_transport(pci->dev, NULL, NULL);
 	bar_unmapped(&pci->func, BAR, 0);
 	msix_finish(&pci->msix);
 	free(pci);

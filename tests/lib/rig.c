@@ -106,6 +106,7 @@ static void *make_device(struct rig *rig)
 		.stream = &rig->stream.stream,
 		.events = {.fn = on_event, .arg = rig},
 		.wall_clock = manual_wall_clock,
+		.mmio = &rig->mmio,
 	};
 	void *dev = calloc(1, rig->type->size);
 
