@@ -9,7 +9,9 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "hull/pci.h"
 #include "hull/util.h"
+#include "machine_disks.h"
 #include "resolve.h"
 
 /* A reset this soon after a panic on the console is the panic's. */
@@ -51,7 +53,7 @@ static void on_machine_event(void *arg, enum machine_event event)
 	case MACHINE_PANIC:
 		machine_end(m, OUTCOME_PANIC, "kernel panic");
 		break;
-	case MACHINE_DISK_FULL:
+	case MACHINE_DISK_FULL: /* has a listener of its own */
 		break;
 	}
 }
@@ -91,6 +93,34 @@ static void on_vcpu_end(void *arg, const struct vcpu *vcpu, const struct vcpu_en
 		memcpy(m->report->registers, end->registers, sizeof(m->report->registers));
 	machine_end(m, outcome_of(end->kind), end->text);
 	loop_unlock(&m->loop);
+}
+
+/* ---- pause ---- */
+
+void machine_pause(struct machine *m)
+{
+	m->paused = true;
+	vcpu_gate_close(&m->gate);
+	for (unsigned i = 0; i < m->vcpu_count; i++)
+		vcpu_call_out(&m->vcpus[i]);
+}
+
+void machine_resume(struct machine *m)
+{
+	if (!m->paused)
+		return;
+	m->paused = false;
+	log_line(m->log, LOG_INFO, "the machine goes on");
+	machine_disks_resume(m->disks); /* a disk that is still full pauses again, by the task */
+	vcpu_gate_open(&m->gate);
+}
+
+static void on_disk_full(struct loop_task *task)
+{
+	struct machine *m = container_of(task, struct machine, full_task);
+
+	machine_pause(m);
+	machine_disks_report_full(m->disks);
 }
 
 /* ---- the console ---- */
@@ -205,6 +235,7 @@ static int build_vcpus(struct machine *m, struct err *err)
 		.mem = &m->mem,
 		.ended = on_vcpu_end,
 		.arg = m,
+		.gate = &m->gate,
 		.machine_ended = &m->ended,
 		.first_entry_ns = &m->report->phase_ns[PHASE_ENTRY],
 	};
@@ -270,6 +301,7 @@ static int build_device(struct machine *m, struct machine_device *d, const struc
 		.log = m->log,
 		.events = {.fn = on_machine_event, .arg = m},
 		.wall_clock = wall_clock,
+		.mmio = &m->mmio,
 	};
 	int r = 0;
 
@@ -302,9 +334,40 @@ static int build_devices(struct machine *m, struct err *err)
 	while (r == 0 && m->device_count < m->place_count) {
 		unsigned i = m->device_count++;
 
-		r = build_device(m, &m->devices[i], &m->places[i], err);
+		if (strcmp(m->places[i].type, "virtio-mmio") != 0)
+			r = build_device(m, &m->devices[i], &m->places[i], err);
 	}
 	loop_unlock(&m->loop);
+	return r;
+}
+
+static void *pci_root(const struct machine *m)
+{
+	for (unsigned i = 0; i < m->device_count; i++) {
+		if (m->devices[i].type == device_find("pci-root"))
+			return m->devices[i].instance;
+	}
+	return NULL;
+}
+
+/* The devices on virtio, and then the addresses of all PCI functions. */
+static int build_virtio(struct machine *m, struct err *err)
+{
+	struct arch_range window = arch_bar_window();
+	int r = 0;
+
+	if (m->config->disk_count == 0)
+		return 0;
+	r = vm_doorbells_create(&m->doorbells, &m->vm, err);
+	if (r == 0)
+		r = vm_msis_create(&m->msis, &m->vm, err);
+	if (r == 0)
+		r = machine_disks_build(m, pci_root(m), err);
+	if (r == 0) {
+		loop_lock(&m->loop);
+		r = pci_root_assign(pci_root(m), window.base, window.size, err);
+		loop_unlock(&m->loop);
+	}
 	return r;
 }
 
@@ -327,7 +390,9 @@ int machine_build(struct machine *m, const struct vm_config *config, const struc
 {
 	int r;
 
-	*m = (struct machine){.config = config, .res = res, .report = report, .log = log};
+	*m = (struct machine){
+		.config = config, .res = res, .report = report, .log = log, .full_task.run = on_disk_full};
+	vcpu_gate_init(&m->gate);
 	bus_init(&m->pio, "port");
 	bus_init(&m->mmio, "memory");
 	r = loop_init(&m->loop, err);
@@ -356,6 +421,8 @@ int machine_build(struct machine *m, const struct vm_config *config, const struc
 		r = build_console(m, err);
 	if (r == 0)
 		r = build_devices(m, err);
+	if (r == 0)
+		r = build_virtio(m, err);
 	report_phase(report, PHASE_VCPUS);
 	return r;
 }
@@ -366,6 +433,7 @@ static void stop_vcpus(struct machine *m)
 		if (m->vcpus[i].run)
 			vcpu_kick(&m->vcpus[i]);
 	}
+	vcpu_gate_open(&m->gate);
 	for (unsigned i = 0; i < m->vcpu_count; i++) {
 		vcpu_join(&m->vcpus[i]);
 		for (unsigned k = 0; k < EXIT_COUNTS; k++)
@@ -388,7 +456,7 @@ static void report_console(struct machine *m)
 
 int machine_run(struct machine *m, struct err *err)
 {
-	int r = 0;
+	int r = machine_disks_start(m->disks, err);
 
 	vcpu_prepare_signals();
 	for (unsigned i = 0; i < m->vcpu_count && r == 0; i++)
@@ -399,13 +467,17 @@ int machine_run(struct machine *m, struct err *err)
 			err_errno(err, r, "event loop");
 	}
 	stop_vcpus(m);
+	machine_disks_stop(m->disks);
 	report_console(m);
 	return r;
 }
 
 void machine_finish(struct machine *m)
 {
+	machine_disks_destroy(m->disks); /* PCI functions, and so before the root */
 	finish_devices(m);
+	vm_msis_destroy(m->msis);
+	vm_doorbells_destroy(m->doorbells);
 	stream_stdio_destroy(m->console);
 	for (unsigned i = 0; i < m->vcpu_count; i++)
 		vcpu_finish(&m->vcpus[i]);
@@ -417,5 +489,6 @@ void machine_finish(struct machine *m)
 	bus_finish(&m->pio);
 	free(m->devices);
 	free(m->places);
+	vcpu_gate_finish(&m->gate);
 	loop_finish(&m->loop);
 }

@@ -15,11 +15,13 @@
 #include "hull/bus.h"
 #include "hull/config.h"
 #include "hull/device.h"
+#include "hull/doorbell.h"
 #include "hull/err.h"
 #include "hull/irq.h"
 #include "hull/log.h"
 #include "hull/loop.h"
 #include "hull/mem.h"
+#include "hull/msi.h"
 #include "hull/stream_stdio.h"
 #include "hull/vcpu.h"
 #include "hull/vm.h"
@@ -32,6 +34,8 @@ struct machine_device {
 	struct irq_line irq;
 	void *instance;
 };
+
+struct machine_disks;
 
 struct machine {
 	const struct vm_config *config;
@@ -53,6 +57,14 @@ struct machine {
 	struct machine_device *devices;
 	unsigned device_count;
 	struct stream_stdio *console;
+	struct doorbells *doorbells; /* with virtio devices only, as the next */
+	struct msis *msis;
+	struct machine_disks *disks; /* NULL: none */
+
+	struct vcpu_gate gate;
+	struct loop_task full_task; /* a disk found no space: pauses, on the main loop */
+	bool paused;                /* loop's lock */
+	int supervisor;             /* its process id, for messages */
 
 	uint64_t panic_seen_ns; /* loop's lock: when the console showed a kernel panic; 0: never */
 	int ended;              /* atomic: an outcome has been chosen */
@@ -67,6 +79,15 @@ int machine_run(struct machine *machine, struct err *err);
 
 /* Ends the machine with an outcome; the first call counts. Any thread. */
 void machine_end(struct machine *machine, enum outcome outcome, const char *text);
+
+/*
+ * Stops the vCPUs until machine_resume(); devices go on. Main loop's lock. The
+ * vCPUs may still be on their way out of the guest when it returns.
+ */
+void machine_pause(struct machine *machine);
+
+/* Goes on after a pause: disks try again what waits. Does nothing when not paused. Main loop's lock. */
+void machine_resume(struct machine *machine);
 
 /* Releases everything; half-built machines are fine. */
 void machine_finish(struct machine *machine);

@@ -16,11 +16,16 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hull/util.h"
 
-enum { SECTOR = 512 };
+enum {
+	SECTOR = 512,
+	LOCK_TRIES = 25,
+	LOCK_PAUSE_MS = 20,
+};
 
 static int open_error(const struct config_disk *disk, int code, struct err *err)
 {
@@ -84,16 +89,21 @@ static int find_size(int fd, const struct stat *st, const char *path, uint64_t *
 	return 0;
 }
 
-/* Who holds the lock that we did not get: a disk of our own, or somebody else. */
-static int lock_error(const struct disk_file *file, const struct disk_file *others, unsigned count,
-		      struct err *err)
+/* True when a disk of this machine is the same file. */
+static bool is_own(const struct disk_file *file, const struct disk_file *others, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
 		if (others[i].device == file->device && others[i].inode == file->inode)
-			return err_set(err, -EBUSY,
-				       "%s: is given twice, and not read-only both times (',ro')",
-				       file->path);
+			return true;
 	}
+	return false;
+}
+
+static int lock_error(const struct disk_file *file, bool own, struct err *err)
+{
+	if (own)
+		return err_set(err, -EBUSY, "%s: is given twice, and not read-only both times (',ro')",
+			       file->path);
 	if (file->read_only)
 		return err_set(err, -EBUSY, "%s: in use by another process that writes to it", file->path);
 	return err_set(err, -EBUSY,
@@ -101,16 +111,31 @@ static int lock_error(const struct disk_file *file, const struct disk_file *othe
 		       file->path);
 }
 
-static int lock_file(const struct disk_file *file, const struct disk_file *others, unsigned count,
-		     struct err *err)
+/*
+ * The requests of a process that was killed may be under way for a moment, and its
+ * lock lives as long: what was just stopped by force can be started again at once.
+ */
+static int lock_file(const struct disk_file *file, bool own, struct err *err)
 {
-	struct flock all = {.l_type = file->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+	const struct flock all = {.l_type = file->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
 
-	if (fcntl(file->fd, F_OFD_SETLK, &all) == 0)
-		return 0;
-	if (errno == EAGAIN || errno == EACCES)
-		return lock_error(file, others, count, err);
-	return err_errno(err, -errno, "%s: cannot be locked", file->path);
+	for (unsigned tries = own ? 1 : LOCK_TRIES; tries > 0; tries--) {
+		if (fcntl(file->fd, F_OFD_SETLK, &all) == 0)
+			return 0;
+		if (errno != EAGAIN && errno != EACCES)
+			return err_errno(err, -errno, "%s: cannot be locked", file->path);
+		if (tries > 1)
+			nanosleep(&pause, NULL);
+	}
+	return lock_error(file, own, err);
+}
+
+void disk_file_unlock(const struct disk_file *file)
+{
+	const struct flock all = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+	fcntl(file->fd, F_OFD_SETLK, &all);
 }
 
 int disk_file_open(struct disk_file *ret_file, const struct config_disk *disk, bool lock,
@@ -127,7 +152,7 @@ int disk_file_open(struct disk_file *ret_file, const struct config_disk *disk, b
 	file.inode = st.st_ino;
 	r = find_size(file.fd, &st, disk->path, &file.size, err);
 	if (r == 0 && lock)
-		r = lock_file(&file, others, other_count, err);
+		r = lock_file(&file, is_own(&file, others, other_count), err);
 	if (r < 0) {
 		fd_close(&file.fd);
 		return r;

@@ -23,9 +23,16 @@ struct disk_file {
  * takes an OFD lock on the whole of it, which lives as long as the last copy of
  * the descriptor: for writing by one machine, or for reading by any number.
  * `others` are the disks of this machine that are open already, for the message
- * when one of them is the same file. Errors: one line that names the path.
+ * when one of them is the same file. Waits a moment for a machine that was killed
+ * to be gone. Errors: one line that names the path.
  */
 int disk_file_open(struct disk_file *ret_file, const struct config_disk *disk, bool lock,
 		   const struct disk_file *others, unsigned other_count, struct err *err);
+
+/*
+ * Gives the lock back, when nothing is in flight any more: the kernel may keep the
+ * file open for a while after an io_uring has gone.
+ */
+void disk_file_unlock(const struct disk_file *file);
 
 #endif

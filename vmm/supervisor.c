@@ -44,10 +44,16 @@ static void ask_to_stop(struct supervisor *s)
 	kill(s->worker, SIGCONT);
 }
 
-/* After SIGCONT, and when the shell put hull into the foreground again. */
+/*
+ * After SIGCONT, and when the shell put hull into the foreground again: the worker
+ * goes on, and a machine that was paused for want of space, too.
+ */
 static void resume(struct supervisor *s, const struct resources *res)
 {
+	char request = WORKER_RESUME;
+
 	kill(s->worker, SIGCONT);
+	send(s->control, &request, sizeof(request), MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (res->console_is_terminal)
 		terminal_raw(&s->terminal);
 }

@@ -41,6 +41,8 @@ static void control_ready(struct loop_io *io, uint32_t events)
 		loop_io_del(&c->machine->loop, io);
 	if (n <= 0 || request == WORKER_STOP)
 		machine_end(c->machine, OUTCOME_STOPPED, "");
+	else if (request == WORKER_RESUME)
+		machine_resume(c->machine);
 }
 
 /*
@@ -90,7 +92,7 @@ static void warn_about_kvm(const struct log *log)
 }
 
 static int run_machine(struct machine *machine, const struct vm_config *config, const struct resources *res,
-		       struct report *report, int control, const struct log *log, struct err *err)
+		       struct report *report, int control, int parent, const struct log *log, struct err *err)
 {
 	struct control c = {
 		.io = {.fd = control, .events = EPOLLIN, .ready = control_ready},
@@ -98,6 +100,7 @@ static int run_machine(struct machine *machine, const struct vm_config *config, 
 	};
 	int r = machine_build(machine, config, res, report, log, err);
 
+	machine->supervisor = parent;
 	if (r == 0) {
 		warn_about_kvm(log);
 		r = loop_io_add(&machine->loop, &c.io);
@@ -127,7 +130,7 @@ void worker_main(const struct vm_config *config, const struct resources *res, st
 	if (r == 0)
 		r = sink_create(&log.sink, res->log, LOG_RING_BYTES, "hull-log", &err);
 	if (r == 0) {
-		run_machine(&machine, config, res, report, control, &log, &err);
+		run_machine(&machine, config, res, report, control, parent, &log, &err);
 		sink_flush(log.sink, FLUSH_MS);
 	} else {
 		snprintf(report->text, sizeof(report->text), "%s", err.msg);

@@ -9,7 +9,8 @@
 
 /* What the supervisor may send on the control socket, a byte each. */
 enum worker_request {
-	WORKER_STOP = 'S', /* end with OUTCOME_STOPPED */
+	WORKER_STOP = 'S',   /* end with OUTCOME_STOPPED */
+	WORKER_RESUME = 'R', /* go on if the machine is paused */
 };
 
 /*

@@ -42,6 +42,24 @@ struct vcpu_end {
 /* Exits to user space, counted by kind. */
 enum vcpu_exit_count { EXIT_PIO, EXIT_MMIO, EXIT_SIGNAL, EXIT_OTHER, EXIT_COUNTS };
 
+/*
+ * The gate before the guest: while it is closed, vCPUs wait at it, and none enters
+ * the guest. Shared by the vCPUs of a machine.
+ */
+struct vcpu_gate {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool closed; /* atomic; written with the lock held */
+};
+
+/* A gate that is open. finish: nobody waits at it any more. */
+void vcpu_gate_init(struct vcpu_gate *gate);
+void vcpu_gate_finish(struct vcpu_gate *gate);
+
+/* Any thread. Closing takes effect on a vCPU in the guest by vcpu_call_out(). */
+void vcpu_gate_close(struct vcpu_gate *gate);
+void vcpu_gate_open(struct vcpu_gate *gate);
+
 struct vcpu;
 
 struct vcpu_env {
@@ -51,6 +69,7 @@ struct vcpu_env {
 	void (*ended)(void *arg, const struct vcpu *vcpu,
 		      const struct vcpu_end *end); /* on the vCPU's thread */
 	void *arg;
+	struct vcpu_gate *gate;
 	const int *machine_ended; /* atomic: not zero once the guest must not run on */
 	uint64_t *first_entry_ns; /* CLOCK_MONOTONIC before vCPU 0's first KVM_RUN; may be NULL */
 };
@@ -74,7 +93,10 @@ int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned index, const struct v
 /* Starts the thread "hull-vcpuN". */
 int vcpu_start(struct vcpu *vcpu, struct err *err);
 
-/* Makes the vCPU leave the guest and its thread end soon. */
+/* Makes the vCPU leave the guest and look at the gate. The thread has not been joined. */
+void vcpu_call_out(struct vcpu *vcpu);
+
+/* Makes the vCPU leave the guest and its thread end soon, once the gate is open. */
 void vcpu_kick(struct vcpu *vcpu);
 
 /* Waits for the thread; fine when not started. */

@@ -4,7 +4,8 @@
  *
  * Kicking: the kicker sets `stop` and kvm_run.immediate_exit and sends
  * KICK_SIGNAL, whose handler does nothing. Whether the vCPU is in the guest, in
- * the kernel or before KVM_RUN, it comes back with EINTR and sees `stop`.
+ * the kernel or before KVM_RUN, it comes back with EINTR and sees `stop`. Calling
+ * out does the same without `stop`, for the gate.
  */
 #include "hull/vcpu.h"
 
@@ -251,12 +252,63 @@ static bool handle_run_error(struct vcpu *vcpu, int error)
 	struct vcpu_end e = {.kind = VCPU_RUN_FAILED};
 
 	if (error == EINTR || error == EAGAIN) {
+		/*
+		 * A kicker writes `stop` or the gate first and immediate_exit last; here it
+		 * is the other way round, so that either is seen now or KVM_RUN returns at once.
+		 */
+		__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 		vcpu->exits[EXIT_SIGNAL]++;
 		return true;
 	}
 	snprintf(e.text, sizeof(e.text), "KVM cannot run vCPU %u: %s", vcpu->index, strerrordesc_np(error));
 	end(vcpu, &e, true);
 	return false;
+}
+
+void vcpu_gate_init(struct vcpu_gate *gate)
+{
+	pthread_mutex_init(&gate->lock, NULL);
+	pthread_cond_init(&gate->changed, NULL);
+	gate->closed = false;
+}
+
+void vcpu_gate_finish(struct vcpu_gate *gate)
+{
+	pthread_cond_destroy(&gate->changed);
+	pthread_mutex_destroy(&gate->lock);
+}
+
+static void set_gate(struct vcpu_gate *gate, bool closed)
+{
+	pthread_mutex_lock(&gate->lock);
+	__atomic_store_n(&gate->closed, closed, __ATOMIC_SEQ_CST);
+	pthread_cond_broadcast(&gate->changed);
+	pthread_mutex_unlock(&gate->lock);
+}
+
+void vcpu_gate_close(struct vcpu_gate *gate)
+{
+	set_gate(gate, true);
+}
+
+void vcpu_gate_open(struct vcpu_gate *gate)
+{
+	set_gate(gate, false);
+}
+
+/* Waits while the gate is closed. */
+static void pass_gate(struct vcpu *vcpu)
+{
+	struct vcpu_gate *gate = vcpu->env.gate;
+
+	if (!__atomic_load_n(&gate->closed, __ATOMIC_SEQ_CST))
+		return;
+	pthread_mutex_lock(&gate->lock);
+	while (gate->closed)
+		pthread_cond_wait(&gate->changed, &gate->lock);
+	pthread_mutex_unlock(&gate->lock);
+	/* Tells the guest's watchdogs that the time was the host's. Fails when it has no kvm-clock. */
+	ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0UL);
 }
 
 static void note_first_entry(const struct vcpu *vcpu)
@@ -275,7 +327,10 @@ static void *vcpu_thread(void *arg)
 	sigaddset(&kick, kick_signal());
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 	note_first_entry(vcpu);
-	while (go_on && !stopping(vcpu)) {
+	while (go_on) {
+		pass_gate(vcpu);
+		if (stopping(vcpu))
+			break;
 		if (ioctl(vcpu->fd, KVM_RUN, 0UL) < 0)
 			go_on = handle_run_error(vcpu, errno);
 		else
@@ -302,12 +357,17 @@ int vcpu_start(struct vcpu *vcpu, struct err *err)
 	return 0;
 }
 
-void vcpu_kick(struct vcpu *vcpu)
+void vcpu_call_out(struct vcpu *vcpu)
 {
-	__atomic_store_n(&vcpu->stop, true, __ATOMIC_RELEASE);
-	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	if (vcpu->started)
 		pthread_kill(vcpu->thread, kick_signal());
+}
+
+void vcpu_kick(struct vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->stop, true, __ATOMIC_SEQ_CST);
+	vcpu_call_out(vcpu);
 }
 
 void vcpu_join(struct vcpu *vcpu)

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The disks of a machine: for each a back end, a virtio-blk device and a
+ * transport, all on one loop of their own with the thread "hull-io".
+ *
+ * Thread: the builder's, but for what is said otherwise.
+ */
+#ifndef HULL_VMM_MACHINE_DISKS_H
+#define HULL_VMM_MACHINE_DISKS_H
+
+#include "hull/err.h"
+#include "machine.h"
+
+/* Makes machine->disks; nothing without disks. `pci_root` is the machine's instance of "pci-root". */
+int machine_disks_build(struct machine *machine, void *pci_root, struct err *err);
+
+/* Starts the thread. NULL is fine here and below. */
+int machine_disks_start(struct machine_disks *disks, struct err *err);
+
+/* Says which disks have found no space since the last call. Any thread. */
+void machine_disks_report_full(struct machine_disks *disks);
+
+/* The devices try again what waits for space. Any thread; takes the disks' lock. */
+void machine_disks_resume(struct machine_disks *disks);
+
+/* Ends the thread, then waits for the requests in flight. No vCPU runs. */
+void machine_disks_stop(struct machine_disks *disks);
+
+/* Half-built disks are fine. After machine_disks_stop(), before the buses go. */
+void machine_disks_destroy(struct machine_disks *disks);
+
+#endif
