@@ -38,6 +38,9 @@ struct pci_rig {
 	struct rig rig;
 	struct pci_func func; /* in SLOT: a BAR of 4 KiB and a command register */
 	unsigned writes;
+	struct pci_func other; /* in SLOT + 1, once plugged in: BARs 1 and 3 */
+	uint64_t at[PCI_BARS]; /* where the BARs of `other` are; 0: nowhere */
+	unsigned moves;        /* calls of mapped */
 };
 
 static void func_written(struct pci_func *func, unsigned off, unsigned len)
@@ -48,15 +51,27 @@ static void func_written(struct pci_func *func, unsigned off, unsigned len)
 	p->writes++;
 }
 
+static void bar_read(void *dev, uint64_t off, unsigned len, uint64_t *val)
+{
+	(void)len;
+	*val = *(const uint8_t *)dev + off;
+}
+
+static const struct io_ops bar_ops = {.read = bar_read, .widths = IO_WIDTH_1 | IO_WIDTH_4};
+
+/* What a BAR reads as at offset 0 is the byte behind its `dev`. */
+static uint8_t marks[] = {0x10, 0x21, 0x23};
+
 static int setup(void **state)
 {
+	static const struct pci_bar bar = {.size = 0x1000, .ops = &bar_ops, .dev = &marks[0]};
 	static struct pci_rig p;
 
 	memset(&p, 0, sizeof(p));
 	rig_init(&p.rig, &place);
 	pci_func_init(&p.func, &ident);
-	store_le16(p.func.wmask + PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-	store_le32(p.func.wmask + PCI_BASE_ADDRESS_0, 0xfffff000);
+	p.func.wmask[PCI_COMMAND] = PCI_COMMAND_MASTER;
+	pci_func_set_bar(&p.func, 0, &bar);
 	p.func.written = func_written;
 	assert_int_equal(pci_root_add(p.rig.dev, SLOT, &p.func, NULL), 0);
 	*state = &p;
@@ -134,7 +149,7 @@ static void test_windows_agree(void **state)
 }
 
 /* Every offset of the function's 4 KiB, all ones, every width: only what the mask allows changes. */
-static void test_write_masks(void **state)
+static void hostile_23_write_masks(void **state)
 {
 	struct pci_rig *p = *state;
 	uint8_t want[PCI_CONFIG_SIZE];
@@ -216,7 +231,7 @@ static void test_address_register(void **state)
 	assert_int_equal(p->rig.events[MACHINE_RESET], 0);
 }
 
-static void test_misaligned_data(void **state)
+static void hostile_23_misaligned_data(void **state)
 {
 	struct pci_rig *p = *state;
 
@@ -276,6 +291,246 @@ static void test_state(void **state)
 	assert_int_equal(rig_inb(&p->rig, CF9), 0x02);
 }
 
+/* ---- BARs ---- */
+
+static void other_mapped(struct pci_func *func, unsigned bar, uint64_t gpa)
+{
+	struct pci_rig *p = container_of(func, struct pci_rig, other);
+
+	assert_true(p->at[bar] == 0);
+	p->at[bar] = gpa;
+	p->moves++;
+	if (func->loop)
+		loop_assert_held(func->loop);
+}
+
+static void other_unmapped(struct pci_func *func, unsigned bar, uint64_t gpa)
+{
+	struct pci_rig *p = container_of(func, struct pci_rig, other);
+
+	assert_true(p->at[bar] == gpa && gpa != 0);
+	p->at[bar] = 0;
+	if (func->loop)
+		loop_assert_held(func->loop);
+}
+
+static void plug_other(struct pci_rig *p)
+{
+	struct pci_bar bar = {
+		.size = 0x10000,
+		.ops = &bar_ops,
+		.dev = &marks[1],
+		.mapped = other_mapped,
+		.unmapped = other_unmapped,
+	};
+
+	pci_func_init(&p->other, &ident);
+	pci_func_set_bar(&p->other, 1, &bar);
+	bar.size = 0x1000;
+	bar.dev = &marks[2];
+	pci_func_set_bar(&p->other, 3, &bar);
+	assert_int_equal(pci_root_add(p->rig.dev, SLOT + 1, &p->other, NULL), 0);
+}
+
+static void set_bar(struct pci_rig *p, unsigned slot, unsigned bar, uint32_t val)
+{
+	bus_write(&p->rig.mmio, ecam(slot, 0, PCI_BASE_ADDRESS_0 + 4 * bar), 4, val);
+}
+
+static uint64_t get_bar(struct pci_rig *p, unsigned slot, unsigned bar)
+{
+	return bus_read(&p->rig.mmio, ecam(slot, 0, PCI_BASE_ADDRESS_0 + 4 * bar), 4);
+}
+
+static void decode(struct pci_rig *p, unsigned slot, bool on)
+{
+	bus_write(&p->rig.mmio, ecam(slot, 0, PCI_COMMAND), 2, on ? PCI_COMMAND_MEMORY : 0);
+}
+
+static uint64_t peek(struct pci_rig *p, uint64_t gpa)
+{
+	return bus_read(&p->rig.mmio, gpa, 1);
+}
+
+/* 3.0, 6.2.5.1: all ones, read the size, restore. */
+static void test_bar_size(void **state)
+{
+	struct pci_rig *p = *state;
+
+	plug_other(p);
+	set_bar(p, SLOT + 1, 1, UINT32_MAX);
+	assert_int_equal(get_bar(p, SLOT + 1, 1), 0xffff0000);
+	set_bar(p, SLOT + 1, 3, UINT32_MAX);
+	assert_int_equal(get_bar(p, SLOT + 1, 3), 0xfffff000);
+	for (unsigned bar = 0; bar < PCI_BARS; bar++) {
+		if (bar == 1 || bar == 3)
+			continue;
+		set_bar(p, SLOT + 1, bar, UINT32_MAX);
+		assert_int_equal(get_bar(p, SLOT + 1, bar), 0);
+	}
+	set_bar(p, SLOT + 1, 1, 0xd0012345);
+	assert_int_equal(get_bar(p, SLOT + 1, 1), 0xd0010000);
+}
+
+static void test_bar_moves(void **state)
+{
+	struct pci_rig *p = *state;
+
+	plug_other(p);
+	set_bar(p, SLOT + 1, 1, 0xd0000000);
+	assert_int_equal(peek(p, 0xd0000000), 0xff);
+	decode(p, SLOT + 1, true);
+	assert_int_equal(peek(p, 0xd0000000), 0x21);
+	assert_int_equal(peek(p, 0xd0000007), 0x28);
+	assert_true(p->at[1] == 0xd0000000 && p->at[3] == 0);
+	set_bar(p, SLOT + 1, 1, 0xd0100000);
+	assert_int_equal(peek(p, 0xd0000000), 0xff);
+	assert_int_equal(peek(p, 0xd0100000), 0x21);
+	/* A write that changes nothing moves nothing. */
+	assert_int_equal(p->moves, 2);
+	set_bar(p, SLOT + 1, 1, 0xd0100000);
+	decode(p, SLOT + 1, true);
+	assert_int_equal(p->moves, 2);
+	/* By the ports, a byte at a time. */
+	rig_out(&p->rig, CF8, 4, address(0, SLOT + 1, 0, PCI_BASE_ADDRESS_1));
+	rig_outb(&p->rig, CFC + 2, 0x20);
+	assert_int_equal(peek(p, 0xd0200000), 0x21);
+	decode(p, SLOT + 1, false);
+	assert_int_equal(peek(p, 0xd0200000), 0xff);
+	assert_true(p->at[1] == 0);
+}
+
+static void hostile_24_no_place_for_a_bar(void **state)
+{
+	struct pci_rig *p = *state;
+
+	plug_other(p);
+	decode(p, SLOT + 1, true);
+	assert_int_equal(peek(p, 0), 0xff);
+	set_bar(p, SLOT + 1, 1, UINT32_MAX);
+	assert_int_equal(peek(p, 0xffff0000), 0xff);
+	assert_true(p->at[1] == 0);
+	set_bar(p, SLOT + 1, 1, 0xfffe0000);
+	assert_int_equal(peek(p, 0xfffe0000), 0x21);
+	/* Over a device that is not a BAR: that one stays. */
+	set_bar(p, SLOT + 1, 1, ECAM);
+	assert_int_equal(get_bar(p, SLOT + 1, 1), ECAM);
+	assert_true(p->at[1] == 0);
+	assert_int_equal(bus_read(&p->rig.mmio, ecam(0, 0, 0), 4), 0x00081b36);
+	set_bar(p, SLOT + 1, 1, 0);
+	assert_true(p->at[1] == 0);
+	assert_int_equal(peek(p, 0), 0xff);
+}
+
+/* The one that came first stays; the other appears as soon as the place is free. */
+static void hostile_24_bar_over_bar(void **state)
+{
+	struct pci_rig *p = *state;
+
+	plug_other(p);
+	decode(p, SLOT, true);
+	set_bar(p, SLOT, 0, 0xd0004000);
+	decode(p, SLOT + 1, true);
+	set_bar(p, SLOT + 1, 1, 0xd0000000);
+	assert_int_equal(peek(p, 0xd0004000), 0x10);
+	assert_int_equal(peek(p, 0xd0000000), 0xff);
+	assert_true(p->at[1] == 0);
+	set_bar(p, SLOT, 0, 0xd1000000);
+	assert_int_equal(peek(p, 0xd0000000), 0x21);
+	assert_int_equal(peek(p, 0xd1000000), 0x10);
+	/* And back: refused again, until the other stops decoding. */
+	set_bar(p, SLOT, 0, 0xd0004000);
+	assert_int_equal(peek(p, 0xd0004000), 0x21);
+	decode(p, SLOT + 1, false);
+	assert_int_equal(peek(p, 0xd0004000), 0x10);
+	/* Two BARs of one function that change places: unmapped first, then mapped. */
+	decode(p, SLOT, false);
+	set_bar(p, SLOT + 1, 1, 0xd0000000);
+	set_bar(p, SLOT + 1, 3, 0xd0000000);
+	decode(p, SLOT + 1, true);
+	assert_true(p->at[1] == 0xd0000000 && p->at[3] == 0);
+	set_bar(p, SLOT + 1, 1, 0xd0100000);
+	assert_true(p->at[1] == 0xd0100000 && p->at[3] == 0xd0000000);
+}
+
+static void hostile_24_many_moves(void **state)
+{
+	struct pci_rig *p = *state;
+	unsigned ranges = p->rig.mmio.count;
+
+	plug_other(p);
+	decode(p, SLOT + 1, true);
+	for (uint32_t i = 0; i < 100000; i++) {
+		set_bar(p, SLOT + 1, 1, 0xc0000000 + (i % 4096 << 16));
+		if (i % 3 == 0)
+			decode(p, SLOT + 1, i & 1);
+	}
+	decode(p, SLOT + 1, false);
+	assert_int_equal(p->rig.mmio.count, ranges);
+	assert_true(p->at[1] == 0 && p->at[3] == 0);
+}
+
+/* A function of another loop: its lock, not only the root's, is held. */
+static void test_other_loop(void **state)
+{
+	struct pci_rig *p = *state;
+	struct loop loop;
+
+	assert_int_equal(loop_init(&loop, NULL), 0);
+	plug_other(p);
+	p->other.loop = &loop;
+	decode(p, SLOT + 1, true);
+	set_bar(p, SLOT + 1, 1, 0xd0000000);
+	assert_int_equal(peek(p, 0xd0000000), 0x21);
+	set_bar(p, SLOT + 1, 1, 0xd0100000);
+	assert_int_equal(p->moves, 2);
+	assert_false(loop.held);
+	loop_finish(&loop);
+}
+
+static void test_assign(void **state)
+{
+	struct pci_rig *p = *state;
+	struct err err;
+
+	plug_other(p);
+	assert_int_equal(pci_root_assign(p->rig.dev, 0xd0000000, 0x20fff, &err), -ENOSPC);
+	assert_int_equal(pci_root_assign(p->rig.dev, 0xd0000000, 0x21000, NULL), 0);
+	assert_int_equal(get_bar(p, SLOT, 0), 0xd0000000);
+	assert_int_equal(get_bar(p, SLOT + 1, 1), 0xd0010000);
+	assert_int_equal(get_bar(p, SLOT + 1, 3), 0xd0020000);
+	assert_int_equal(peek(p, 0xd0000000), 0xff);
+	decode(p, SLOT, true);
+	assert_int_equal(peek(p, 0xd0000000), 0x10);
+	assert_int_equal(pci_root_assign(p->rig.dev, 0xffff0000, 0x1000000, &err), -ENOSPC);
+}
+
+static void test_restored(void **state)
+{
+	struct pci_rig *p = *state;
+	size_t size = state_size(&pci_func_state_table);
+	uint8_t buf[2 * PCI_CONFIG_SIZE];
+	struct err err;
+
+	plug_other(p);
+	set_bar(p, SLOT + 1, 1, 0xd0000000);
+	decode(p, SLOT + 1, true);
+	assert_true(size <= sizeof(buf));
+	assert_int_equal(state_save(&pci_func_state_table, &p->other, buf, sizeof(buf)), size);
+	set_bar(p, SLOT + 1, 1, 0xd1000000);
+	assert_int_equal(state_load(&pci_func_state_table, &p->other, buf, size, NULL), 0);
+	assert_int_equal(pci_root_restored(p->rig.dev, NULL), 0);
+	assert_true(p->at[1] == 0xd0000000);
+	assert_int_equal(peek(p, 0xd0000000), 0x21);
+	assert_int_equal(peek(p, 0xd1000000), 0xff);
+	/* Bits that no guest can change: of another device, or made up. */
+	p->other.config[PCI_DEVICE_ID]++;
+	assert_int_equal(pci_root_restored(p->rig.dev, &err), -EINVAL);
+	p->other.config[PCI_DEVICE_ID]--;
+	p->other.config[PCI_BASE_ADDRESS_1] |= 1;
+	assert_int_equal(pci_root_restored(p->rig.dev, &err), -EINVAL);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -284,14 +539,22 @@ int main(void)
 		CASE(test_host_bridge),
 		CASE(test_linux_type1_check),
 		CASE(test_windows_agree),
-		CASE(test_write_masks),
+		CASE(hostile_23_write_masks),
 		CASE(test_bridge_is_read_only),
 		CASE(test_scan),
 		CASE(test_address_register),
-		CASE(test_misaligned_data),
+		CASE(hostile_23_misaligned_data),
 		CASE(test_reset_control),
 		CASE(test_add),
 		CASE(test_state),
+		CASE(test_bar_size),
+		CASE(test_bar_moves),
+		CASE(hostile_24_no_place_for_a_bar),
+		CASE(hostile_24_bar_over_bar),
+		CASE(hostile_24_many_moves),
+		CASE(test_other_loop),
+		CASE(test_assign),
+		CASE(test_restored),
 	};
 
 	return cmocka_run_group_tests_name("pci", tests, NULL, NULL);
