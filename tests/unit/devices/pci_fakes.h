@@ -82,9 +82,10 @@ static inline void fake_doorbells_init(struct fake_doorbells *f)
 
 struct fake_msis {
 	struct msis msis;
-	unsigned routes; /* calls of route */
-	unsigned lines;  /* that are open */
-	int error;       /* returned by route when not 0 */
+	unsigned routes;                 /* calls of route */
+	unsigned lines;                  /* that are open */
+	const struct msi_line *made[64]; /* lines, in the order in which they were made */
+	int error;                       /* returned by route when not 0 */
 };
 
 static inline int fake_route(struct msis *m, struct msi_line *msi, uint64_t address, uint32_t data)
@@ -97,7 +98,8 @@ static inline int fake_route(struct msis *m, struct msi_line *msi, uint64_t addr
 	if (msi->gsi < 0) {
 		if (irq_line_init(&msi->line, NULL) < 0)
 			return -EMFILE;
-		msi->gsi = (int)(24 + f->lines++);
+		msi->gsi = (int)(24 + f->lines);
+		f->made[f->lines++ % 64] = msi;
 	}
 	msi->address = address;
 	msi->data = data;
