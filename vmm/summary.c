@@ -125,22 +125,28 @@ static size_t last_lines(const char *text, size_t len, unsigned lines)
 	return at;
 }
 
-/* Where the line begins that says why the kernel panicked; `len` when there is none. */
-static size_t panic_line(const char *text, size_t len)
+/* Where the first line with `words` begins; `len` when there is none. */
+static size_t line_with(const char *text, size_t len, const char *words)
 {
-	static const char words[] = "Kernel panic - not syncing";
-	const char *at = memmem(text, len, words, sizeof(words) - 1);
+	const char *at = memmem(text, len, words, strlen(words));
 
 	while (at && at > text && at[-1] != '\n')
 		at--;
 	return at ? (size_t)(at - text) : len;
 }
 
+/* Where the console says why: the kernel's line, and that of the first stage (firmware/init/) before it. */
+static size_t reason_line(const char *text, size_t len)
+{
+	return min_u64(line_with(text, len, "Kernel panic - not syncing"),
+		       line_with(text, len, "hull-init: "));
+}
+
 /* The guest's last words, unless the user has just read them on the same terminal. */
 static void print_tail(const struct report *r)
 {
 	size_t len = min_u64(r->tail_len, REPORT_TAIL_BYTES);
-	size_t from = min_u64(last_lines(r->tail, len, TAIL_LINES), panic_line(r->tail, len));
+	size_t from = min_u64(last_lines(r->tail, len, TAIL_LINES), reason_line(r->tail, len));
 
 	if (len == 0 || (isatty(STDOUT_FILENO) && isatty(STDERR_FILENO)))
 		return;

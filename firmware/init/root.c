@@ -64,7 +64,7 @@ static int mount_as(const struct settings *s, const char *target, const char *ty
 static int mount_any(const struct settings *s, const char *target)
 {
 	char *line = read_file("/proc/filesystems");
-	int worst = ENODEV;
+	int worst = EINVAL;
 
 	while (*line) {
 		size_t len = strcspn(line, "\n");
