@@ -4,13 +4,13 @@
 
 #include <string.h>
 
-#include "hull/virtio.h"
+#include "hull/virtio_blk.h"
 
 const struct device_type *const device_table[] = {
 	&serial_type, &power_type, &rtc_type, &i8042_type, &pci_root_type, NULL,
 };
 
-const struct virtio_type *const virtio_table[] = {NULL};
+const struct virtio_type *const virtio_table[] = {&virtio_blk_type, NULL};
 
 const struct device_type *device_find(const char *name)
 {
