@@ -188,11 +188,13 @@ static uint16_t vector(const struct virtio_pci *pci, uint32_t val)
 	return val < pci->msix.count ? (uint16_t)val : VIRTIO_MSI_NO_VECTOR;
 }
 
-/* What a queue is made of changes only before it is ready, and never in a device that runs. */
+/*
+ * What a queue is made of changes only before it is ready, and never in a device that
+ * runs: nor in one that is being reset, whose status shows DRIVER_OK until that has ended.
+ */
 static bool configurable(const struct virtio_pci *pci, const struct virtq *vq)
 {
-	return !vq->st.ready && !pci->dev->resetting &&
-	       !(virtio_status(pci->dev) & VIRTIO_CONFIG_S_DRIVER_OK);
+	return !vq->st.ready && !(virtio_status(pci->dev) & VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
 static void queue_write(struct virtio_pci *pci, uint64_t off, uint32_t val)
@@ -279,8 +281,7 @@ static void bar_read(void *dev, uint64_t off, unsigned len, uint64_t *val)
 			*val = isr_read(pci);
 		break;
 	case DEVICE_CONFIG:
-		if (len <= 4)
-			*val = virtio_config_read(pci->dev, in, len);
+		*val = virtio_config_read(pci->dev, in, len);
 		break;
 	case MSIX_TABLE:
 		msix_table_read(&pci->msix, in, len, val);
@@ -302,8 +303,7 @@ static void bar_write(void *dev, uint64_t off, unsigned len, uint64_t val)
 			common_write(pci, in, (uint32_t)val);
 		break;
 	case DEVICE_CONFIG:
-		if (len <= 4)
-			virtio_config_write(pci->dev, in, len, val);
+		virtio_config_write(pci->dev, in, len, val);
 		break;
 	case NOTIFY:
 		/* As the doorbell would: any width, any value. */
