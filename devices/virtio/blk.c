@@ -190,10 +190,7 @@ static void park(struct virtio_blk *blk, struct slot *slot)
 	blk->parked = slot;
 	if (!blk->full) {
 		blk->full = true;
-		if (blk->dev.env.log)
-			log_guest(blk->dev.env.log, &blk->io_limit, "%s: no space left on the host",
-				  blk->name);
-		if (events->fn)
+		if (events->fn) /* says so, too */
 			events->fn(events->arg, MACHINE_DISK_FULL);
 	}
 	virtio_end(&blk->dev);

@@ -295,6 +295,55 @@ static void test_fixed_places(void **state)
 	assert_true(rtc->ranges[0].base == 0x70 && rtc->ranges[0].len == 2);
 }
 
+/* A page and an interrupt for each, used by nothing else, in a row. */
+static void test_virtio_mmio_places(void **state)
+{
+	struct device_place p[ARCH_VIRTIO_MMIO_MAX], more = {.gsi = 77};
+	unsigned n;
+	const struct device_place *platform = arch_places(&n);
+	struct acpi_machine m;
+	struct arch_range w[8];
+
+	(void)state;
+	arch_acpi_machine(1, GIB(6), 40, &m);
+	for (unsigned i = 0; i < ARCH_VIRTIO_MMIO_MAX; i++) {
+		unsigned count = windows(&m, w);
+		const struct device_place *above = &p[i];
+
+		assert_true(arch_virtio_mmio_place(i, &p[i]));
+		assert_string_equal(above->type, "virtio-mmio");
+		assert_string_equal(above->acpi_hid, "LNRO0005");
+		assert_int_equal(strlen(above->acpi_name), 4);
+		assert_int_equal(above->acpi_uid, i);
+		assert_int_equal(above->ranges[0].space, SPACE_MMIO);
+		assert_true(above->ranges[0].len == KIB(4) && above->ranges[1].len == 0);
+		for (unsigned k = 0; k < count; k++)
+			assert_false(overlap(above->ranges[0].base, KIB(4), w[k].base, w[k].size));
+		/* An input of the I/O APIC: not the timer's, the cascade's, or the clock's. */
+		assert_in_range(above->gsi, 3, 23);
+		assert_int_not_equal(above->gsi, 8);
+		for (unsigned k = 0; k < n; k++)
+			assert_int_not_equal(above->gsi, platform[k].gsi);
+		for (unsigned k = 0; k < i; k++) {
+			assert_int_not_equal(above->gsi, p[k].gsi);
+			assert_string_not_equal(above->acpi_name, p[k].acpi_name);
+			assert_true(p[k].ranges[0].base + KIB(4) <= above->ranges[0].base);
+		}
+	}
+	assert_false(arch_virtio_mmio_place(ARCH_VIRTIO_MMIO_MAX, &more));
+	assert_int_equal(more.gsi, 77);
+}
+
+static void test_bar_window(void **state)
+{
+	struct arch_range bars = arch_bar_window();
+	struct acpi_machine m;
+
+	(void)state;
+	arch_acpi_machine(1, GIB(1), 40, &m);
+	assert_true(bars.base == m.mmio32_base && bars.size == m.mmio32_size);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -308,6 +357,8 @@ int main(void)
 		cmocka_unit_test(test_window_above_ram),
 		cmocka_unit_test(test_places_are_disjoint),
 		cmocka_unit_test(test_fixed_places),
+		cmocka_unit_test(test_virtio_mmio_places),
+		cmocka_unit_test(test_bar_window),
 	};
 
 	return cmocka_run_group_tests_name("layout", tests, NULL, NULL);
