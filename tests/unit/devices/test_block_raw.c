@@ -788,6 +788,27 @@ static void test_read_only(void **state)
 	free(p);
 }
 
+/* A guest writes the header of another format: the disk stays what it is. */
+static void test_hostile_46_format(void **state)
+{
+	static const char header[] = "QFI\xfb\0\0\0\3\0\0\0\0\0\0\1\0\0\0\0\13";
+	struct fx *fx = *state;
+	uint8_t *p = buffer(4096);
+
+	memcpy(p, header, sizeof(header));
+	memcpy(p + 256, "/etc/shadow", 11);
+	assert_int_equal(do_rw(fx, BLOCK_WRITE, 0, p, 4096), 0);
+	reopen(fx, false, true);
+	assert_int_equal(fx->b->size, DISK);
+	memset(p, 0, 4096);
+	assert_int_equal(do_rw(fx, BLOCK_READ, 0, p, 4096), 0);
+	assert_memory_equal(p, header, sizeof(header));
+	assert_memory_equal(p + 256, "/etc/shadow", 11);
+	assert_int_equal(do_rw(fx, BLOCK_READ, 1 << 20, p, 4096), 0);
+	check_filled(p, 1 << 20, 4096);
+	free(p);
+}
+
 static void test_out_of_range(void **state)
 {
 	static const uint64_t offsets[] = {DISK, DISK - 2048, UINT64_MAX - 511, UINT64_C(1) << 63};
@@ -1076,6 +1097,7 @@ static const struct {
 	{"write_zeroes", test_write_zeroes},
 	{"write_zeroes_by_hand", test_write_zeroes_by_hand},
 	{"read_only", test_read_only},
+	{"hostile_46_format", test_hostile_46_format},
 	{"out_of_range", test_out_of_range},
 	{"many", test_many},
 	{"one_batch", test_one_batch},

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The virtio block device behind its queues: well-formed and hostile requests, over
- * a back end in memory. No transport is between: the test is the driver, and counts
- * what would be interrupts.
+ * a back end in memory, by a driver that uses registers and rings on either transport.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,179 +20,81 @@
 #include "hull/util.h"
 #include "hull/virtio_blk.h"
 #include "mem_block.h"
-#include "rig.h"
+#include "virtio_driver.h"
 
 enum {
-	RAM = 8 << 20,
 	DISK = 1 << 20,
 	SECTORS = DISK / 512,
 	QUEUES = 2,
-	SIZE = 256,
+	SIZE = VIRTIO_BLK_QUEUE_SIZE,
 
-	/* Guest addresses: a page for each area of each queue, then headers, status bytes, data. */
-	RINGS = 0x10000,
-	RING_STRIDE = 0x4000,
-	HEADERS = 0x100000,
-	STATUS = 0x180000,
-	DATA = 0x200000,
+	/* Guest addresses of headers, status bytes and data. */
+	HEADERS = RIG_DATA,
+	STATUS = RIG_DATA + 0x4000,
+	DATA = RIG_DATA + 0x8000,
+	RAM_END = RIG_DATA_END,
 
 	UNWRITTEN = 0xee, /* of a status byte */
-	READ = 0,
-	WRITE = VRING_DESC_F_WRITE,
+	READ = false,
+	WRITE = true,
 };
 
 #define FEATURE(bit_) (UINT64_C(1) << (bit_))
 
-struct piece {
-	uint64_t addr;
-	uint32_t len;
-	uint16_t flags;
-};
-
 struct fx {
-	struct loop loop;
-	struct guest_mem mem;
-	struct log log; /* to nowhere */
+	struct virtio_rig rig;
 	struct mem_block disk;
-	struct virtio_dev *dev;
-	uint8_t *ram;
+	uint8_t *ram;      /* where guest address 0 would be */
 	uint64_t features; /* to accept */
-	uint16_t avail[QUEUES];
-	uint16_t seen[QUEUES]; /* entries of used taken by used_len() */
 	uint16_t next_desc[QUEUES];
 	unsigned interrupts[QUEUES];
-	unsigned config_interrupts;
-	unsigned resets;
-	unsigned full; /* MACHINE_DISK_FULL */
 	unsigned refills;
 };
 
 /* ---- the driver ---- */
 
-static void on_queue_interrupt(void *transport, unsigned q)
-{
-	((struct fx *)transport)->interrupts[q]++;
-}
-
-static void on_config_interrupt(void *transport)
-{
-	((struct fx *)transport)->config_interrupts++;
-}
-
-static void on_reset(void *transport)
-{
-	((struct fx *)transport)->resets++;
-}
-
-static const struct virtio_transport_ops transport_ops = {
-	.queue_interrupt = on_queue_interrupt,
-	.config_interrupt = on_config_interrupt,
-	.reset = on_reset,
-};
-
-static void on_event(void *arg, enum machine_event event)
-{
-	assert_int_equal(event, MACHINE_DISK_FULL);
-	((struct fx *)arg)->full++;
-}
-
-static uint64_t ring(unsigned q, unsigned area)
-{
-	return RINGS + (uint64_t)q * RING_STRIDE + area * 0x1000;
-}
-
-static void start_queue(struct fx *fx, unsigned q)
-{
-	struct virtq *vq = virtio_queue(fx->dev, q);
-
-	memset(fx->ram + ring(q, 0), 0, RING_STRIDE);
-	vq->st.size = SIZE;
-	vq->st.desc = ring(q, 0);
-	vq->st.driver = ring(q, 1);
-	vq->st.device = ring(q, 2);
-	virtio_queue_ready(fx->dev, q);
-	assert_true(vq->st.ready);
-	fx->avail[q] = 0;
-	fx->seen[q] = 0;
-	fx->next_desc[q] = 0;
-}
-
-/* What a driver does from reset to DRIVER_OK. */
 static void start(struct fx *fx)
 {
-	uint8_t status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
-
-	loop_lock(&fx->loop);
-	virtio_set_status(fx->dev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
-	virtio_set_status(fx->dev, status);
-	virtio_set_driver_features(fx->dev, 0, (uint32_t)fx->features);
-	virtio_set_driver_features(fx->dev, 1, (uint32_t)(fx->features >> 32));
-	status |= VIRTIO_CONFIG_S_FEATURES_OK;
-	virtio_set_status(fx->dev, status);
-	assert_int_equal(virtio_status(fx->dev), status);
-	for (unsigned q = 0; q < fx->dev->queue_count; q++)
-		start_queue(fx, q);
-	status |= VIRTIO_CONFIG_S_DRIVER_OK;
-	virtio_set_status(fx->dev, status);
-	assert_int_equal(virtio_status(fx->dev), status);
-	loop_unlock(&fx->loop);
+	virtio_rig_start(&fx->rig, fx->features, 0);
+	memset(fx->next_desc, 0, sizeof(fx->next_desc));
+	memset(fx->interrupts, 0, sizeof(fx->interrupts));
 }
 
 static void reset(struct fx *fx)
 {
-	loop_lock(&fx->loop);
-	virtio_set_status(fx->dev, 0);
-	loop_unlock(&fx->loop);
+	virtio_rig_set_status(&fx->rig, 0);
+}
+
+/* Interrupts of a queue since the start. virtio-mmio has one line for all. */
+static unsigned interrupts(struct fx *fx, unsigned q)
+{
+	fx->interrupts[q] += virtio_rig_queue_irqs(&fx->rig, q);
+	return fx->interrupts[q];
 }
 
 /* Puts a chain into the table. Returns its head. */
-static uint16_t add_chain(struct fx *fx, unsigned q, const struct piece *pieces, unsigned n)
+static uint16_t add_chain(struct fx *fx, unsigned q, const struct rig_buf *bufs, unsigned n)
 {
 	uint16_t head = fx->next_desc[q];
 
-	for (unsigned i = 0; i < n; i++) {
-		uint8_t *d = fx->ram + ring(q, 0) + (head + i) % SIZE * 16;
-
-		store_le64(d, pieces[i].addr);
-		store_le32(d + 8, pieces[i].len);
-		store_le16(d + 12, (uint16_t)(pieces[i].flags | (i + 1 < n ? VRING_DESC_F_NEXT : 0)));
-		store_le16(d + 14, (uint16_t)((head + i + 1) % SIZE));
-	}
+	virtio_rig_chain(&fx->rig, q, head, bufs, n);
 	fx->next_desc[q] = (uint16_t)((head + n) % SIZE);
 	return head;
 }
 
-static void make_available(struct fx *fx, unsigned q, uint16_t head)
+static unsigned used_count(struct fx *fx, unsigned q)
 {
-	uint8_t *avail = fx->ram + ring(q, 1);
-
-	store_le16(avail + 4 + fx->avail[q] % SIZE * 2, head);
-	fx->avail[q]++;
-	store_le16(avail + 2, fx->avail[q]);
-}
-
-static void kick(struct fx *fx, unsigned q)
-{
-	loop_lock(&fx->loop);
-	virtio_kick(fx->dev, q);
-	loop_unlock(&fx->loop);
-	assert_int_equal(loop_run_once(&fx->loop, 0), 0);
-}
-
-static unsigned used_count(const struct fx *fx, unsigned q)
-{
-	return (uint16_t)(load_le16(fx->ram + ring(q, 2) + 2) - fx->seen[q]);
+	return (uint16_t)(virtio_rig_used_idx(&fx->rig, q) - fx->rig.rings[q].used_idx);
 }
 
 /* Takes the next used entry, which must be that of `head`. Returns its length. */
 static uint32_t used_len(struct fx *fx, unsigned q, uint16_t head)
 {
-	const uint8_t *entry = fx->ram + ring(q, 2) + 4 + fx->seen[q] % SIZE * 8;
+	uint32_t id = UINT32_MAX, len = 0;
 
-	assert_true(used_count(fx, q) > 0);
-	assert_int_equal(load_le32(entry), head);
-	fx->seen[q]++;
-	return load_le32(entry + 4);
+	assert_true(virtio_rig_reap(&fx->rig, q, &id, &len));
+	assert_int_equal(id, head);
+	return len;
 }
 
 static void set_header(struct fx *fx, uint64_t at, uint32_t type, uint64_t sector)
@@ -210,32 +112,32 @@ static uint8_t status_of(const struct fx *fx, uint16_t head)
 
 /* Makes a request of header, data (unless `len` is 0) and status available. */
 static uint16_t put(struct fx *fx, unsigned q, uint32_t type, uint64_t sector, uint64_t data, uint32_t len,
-		    uint16_t flags)
+		    bool write)
 {
 	uint16_t head = fx->next_desc[q];
 	uint64_t header = HEADERS + (q * SIZE + head) * 16u;
 	uint64_t status = STATUS + q * SIZE + head;
-	struct piece pieces[3] = {{header, 16, READ}};
+	struct rig_buf pieces[3] = {{header, 16, READ}};
 	unsigned n = 1;
 
 	set_header(fx, header, type, sector);
 	if (len)
-		pieces[n++] = (struct piece){data, len, flags};
-	pieces[n++] = (struct piece){status, 1, WRITE};
+		pieces[n++] = (struct rig_buf){data, len, write};
+	pieces[n++] = (struct rig_buf){status, 1, WRITE};
 	fx->ram[status] = UNWRITTEN;
 	assert_int_equal(add_chain(fx, q, pieces, n), head);
-	make_available(fx, q, head);
+	virtio_rig_avail(&fx->rig, q, head);
 	return head;
 }
 
 /* One request from kick to end. Returns its status. */
 static uint8_t do_request(struct fx *fx, uint32_t type, uint64_t sector, uint64_t data, uint32_t len,
-			  uint16_t flags, uint32_t *ret_len)
+			  bool write, uint32_t *ret_len)
 {
-	uint16_t head = put(fx, 0, type, sector, data, len, flags);
+	uint16_t head = put(fx, 0, type, sector, data, len, write);
 	uint32_t n;
 
-	kick(fx, 0);
+	virtio_rig_kick(&fx->rig, 0);
 	n = used_len(fx, 0, head);
 	if (ret_len)
 		*ret_len = n;
@@ -263,12 +165,12 @@ static uint8_t do_segment(struct fx *fx, uint32_t type, uint64_t sector, uint32_
 }
 
 /* Any chain, from kick to end. Returns used.len. */
-static uint32_t do_chain(struct fx *fx, const struct piece *pieces, unsigned n)
+static uint32_t do_chain(struct fx *fx, const struct rig_buf *pieces, unsigned n)
 {
 	uint16_t head = add_chain(fx, 0, pieces, n);
 
-	make_available(fx, 0, head);
-	kick(fx, 0);
+	virtio_rig_avail(&fx->rig, 0, head);
+	virtio_rig_kick(&fx->rig, 0);
 	return used_len(fx, 0, head);
 }
 
@@ -280,11 +182,9 @@ static void fill(uint8_t *p, size_t len, unsigned seed)
 
 /* ---- setting up ---- */
 
-static void make_device(struct fx *fx, unsigned queues, bool pause)
+static void make_device(struct fx *fx, enum virtio_rig_transport transport, unsigned queues, bool pause)
 {
-	const struct virtio_env env = {
-		.loop = &fx->loop, .mem = &fx->mem, .log = &fx->log, .events = {on_event, fx}};
-	struct virtio_blk_params params = {
+	const struct virtio_blk_params params = {
 		.backend = &fx->disk.backend,
 		.name = "disk.img",
 		.serial = "serial-0123456789abc",
@@ -292,15 +192,17 @@ static void make_device(struct fx *fx, unsigned queues, bool pause)
 		.pause_on_enospc = pause,
 	};
 
-	assert_int_equal(virtio_create(&fx->dev, &virtio_blk_type, &env, &params, NULL), 0);
-	virtio_set_transport(fx->dev, &transport_ops, fx);
-	fx->features = fx->dev->offered & ~FEATURE(VIRTIO_RING_F_EVENT_IDX);
+	virtio_rig_init(&fx->rig, transport, &virtio_blk_type, &params);
+	fx->features = virtio_rig_offered(&fx->rig) & ~FEATURE(VIRTIO_RING_F_EVENT_IDX);
+	fx->ram = (uint8_t *)((uintptr_t)virtio_rig_ram(&fx->rig, RIG_RAM, RIG_RAM_SIZE) - RIG_RAM);
 }
 
 static void remake_device(struct fx *fx, unsigned queues, bool pause)
 {
-	virtio_destroy(fx->dev);
-	make_device(fx, queues, pause);
+	enum virtio_rig_transport transport = fx->rig.transport;
+
+	virtio_rig_finish(&fx->rig);
+	make_device(fx, transport, queues, pause);
 	start(fx);
 }
 
@@ -309,16 +211,19 @@ static int setup(void **state)
 	struct fx *fx = calloc(1, sizeof(*fx));
 
 	assert_non_null(fx);
-	assert_int_equal(loop_init(&fx->loop, NULL), 0);
-	assert_int_equal(mem_add_ram(&fx->mem, 0, RAM, NULL), 0);
-	mem_freeze(&fx->mem);
-	fx->ram = mem_ptr(&fx->mem, 0, RAM);
 	mem_block_init(&fx->disk, DISK);
 	fill(fx->disk.data, DISK, 1);
-	make_device(fx, 1, true);
+	make_device(fx, *(const enum virtio_rig_transport *)*state, 1, true);
 	start(fx);
 	*state = fx;
 	return 0;
+}
+
+static void release(struct fx *fx, unsigned n, unsigned expected)
+{
+	loop_lock(&fx->rig.loop);
+	assert_int_equal(mem_block_release(&fx->disk, n), expected);
+	loop_unlock(&fx->rig.loop);
 }
 
 /* Whatever was done to the device: a reset revives it. Nothing is left in flight. */
@@ -326,34 +231,31 @@ static int teardown(void **state)
 {
 	struct fx *fx = *state;
 
-	loop_lock(&fx->loop);
-	virtio_set_status(fx->dev, 0);
-	mem_block_release(&fx->disk, UINT32_MAX);
-	loop_unlock(&fx->loop);
+	reset(fx);
+	release(fx, UINT32_MAX, fx->disk.in_flight);
 	fx->disk.hold = false;
 	fx->disk.on_done = NULL;
-	assert_int_equal(virtio_status(fx->dev), 0);
-	assert_int_equal(fx->dev->in_flight, 0);
+	assert_int_equal(virtio_rig_status(&fx->rig), 0);
+	assert_int_equal(fx->rig.dev->in_flight, 0);
+	virtio_rig_check_alive(&fx->rig, NULL);
 	start(fx);
 	fill(fx->disk.data, 4096, 3);
 	assert_int_equal(do_in(fx, 0, 4096), VIRTIO_BLK_S_OK);
 	assert_memory_equal(fx->ram + DATA, fx->disk.data, 4096);
-	virtio_destroy(fx->dev);
+	virtio_rig_finish(&fx->rig);
 	mem_block_finish(&fx->disk);
-	mem_finish(&fx->mem);
-	loop_finish(&fx->loop);
 	free(fx);
 	return 0;
 }
 
-static bool offers(const struct fx *fx, unsigned bit)
+static bool offers(struct fx *fx, unsigned bit)
 {
-	return fx->dev->offered >> bit & 1;
+	return virtio_rig_offered(&fx->rig) >> bit & 1;
 }
 
-static uint64_t config(const struct fx *fx, unsigned off, unsigned len)
+static uint64_t config(struct fx *fx, unsigned off, unsigned len)
 {
-	return virtio_config_read(fx->dev, off, len);
+	return virtio_rig_config_read(&fx->rig, off, len);
 }
 
 #define CONFIG(fx_, field_)                                     \
@@ -379,7 +281,7 @@ static void test_config(void **state)
 	assert_int_equal(CONFIG(fx, write_zeroes_may_unmap), 1);
 	assert_true(CONFIG(fx, max_discard_sectors) > 0 && CONFIG(fx, max_write_zeroes_sectors) > 0);
 	assert_int_equal(config(fx, 60, 4), UINT32_MAX);
-	virtio_config_write(fx->dev, 0, 4, 7);
+	virtio_rig_config_write(&fx->rig, 0, 4, 7);
 	assert_int_equal(config(fx, 0, 4), SECTORS);
 }
 
@@ -413,7 +315,7 @@ static void test_params(void **state)
 {
 	static const unsigned bad[] = {0, VIRTIO_BLK_MAX_QUEUES + 1, UINT32_MAX};
 	struct fx *fx = *state;
-	const struct virtio_env env = {.loop = &fx->loop, .mem = &fx->mem};
+	const struct virtio_env env = {.loop = &fx->rig.loop, .mem = &fx->rig.mem};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct virtio_blk_params params = {
@@ -441,23 +343,23 @@ static void test_read_write(void **state)
 	assert_int_equal(do_request(fx, VIRTIO_BLK_T_FLUSH, 0, 0, 0, 0, &len), VIRTIO_BLK_S_OK);
 	assert_int_equal(len, 1);
 	assert_int_equal(fx->disk.count[BLOCK_FLUSH], 1);
-	assert_int_equal(fx->interrupts[0], 3);
+	assert_int_equal(interrupts(fx, 0), 3);
 }
 
 /* Any framing is legal: virtio 1.2, 2.7.4. */
 static void test_framing(void **state)
 {
 	struct fx *fx = *state;
-	struct piece pieces[40];
+	struct rig_buf pieces[40];
 
 	set_header(fx, HEADERS, VIRTIO_BLK_T_IN, 5);
 	for (unsigned i = 0; i < 16; i++) /* every second byte of memory, so that nothing is joined */
 		fx->ram[HEADERS + 0x1000 + 2 * i] = fx->ram[HEADERS + i];
 	for (unsigned i = 0; i < 16; i++)
-		pieces[i] = (struct piece){HEADERS + 0x1000 + 2 * i, 1, READ};
-	pieces[16] = (struct piece){DATA, 100, WRITE};
-	pieces[17] = (struct piece){DATA + 200, 0, WRITE};
-	pieces[18] = (struct piece){DATA + 300, 413, WRITE}; /* the last byte is the status */
+		pieces[i] = (struct rig_buf){HEADERS + 0x1000 + 2 * i, 1, READ};
+	pieces[16] = (struct rig_buf){DATA, 100, WRITE};
+	pieces[17] = (struct rig_buf){DATA + 200, 0, WRITE};
+	pieces[18] = (struct rig_buf){DATA + 300, 413, WRITE}; /* the last byte is the status */
 	assert_int_equal(do_chain(fx, pieces, 19), 513);
 	assert_memory_equal(fx->ram + DATA, fx->disk.data + 5 * 512, 100);
 	assert_memory_equal(fx->ram + DATA + 300, fx->disk.data + 5 * 512 + 100, 412);
@@ -466,12 +368,12 @@ static void test_framing(void **state)
 	/* Header and data in one, and many small pieces of data. */
 	set_header(fx, HEADERS, VIRTIO_BLK_T_OUT, 9);
 	fill(fx->ram + HEADERS + 16, 496, 42);
-	pieces[0] = (struct piece){HEADERS, 512, READ};
+	pieces[0] = (struct rig_buf){HEADERS, 512, READ};
 	for (unsigned i = 0; i < 16; i++) {
 		fx->ram[DATA + 2 * i] = (uint8_t)(i + 100);
-		pieces[i + 1] = (struct piece){DATA + 2 * i, 1, READ};
+		pieces[i + 1] = (struct rig_buf){DATA + 2 * i, 1, READ};
 	}
-	pieces[17] = (struct piece){STATUS, 1, WRITE};
+	pieces[17] = (struct rig_buf){STATUS, 1, WRITE};
 	assert_int_equal(do_chain(fx, pieces, 18), 1);
 	assert_memory_equal(fx->ram + HEADERS + 16, fx->disk.data + 9 * 512, 496);
 	for (unsigned i = 0; i < 16; i++)
@@ -481,16 +383,16 @@ static void test_framing(void **state)
 static void test_largest(void **state)
 {
 	struct fx *fx = *state;
-	struct piece pieces[SIZE];
+	struct rig_buf pieces[SIZE];
 
 	set_header(fx, HEADERS, VIRTIO_BLK_T_IN, 0);
-	pieces[0] = (struct piece){HEADERS, 16, READ};
+	pieces[0] = (struct rig_buf){HEADERS, 16, READ};
 	for (unsigned i = 1; i < SIZE - 1; i++)
-		pieces[i] = (struct piece){DATA + i * 8192, 4096, WRITE};
-	pieces[SIZE - 1] = (struct piece){STATUS, 1, WRITE};
-	assert_int_equal(do_chain(fx, pieces, SIZE), 254 * 4096 + 1);
+		pieces[i] = (struct rig_buf){DATA + i * 4096, 2048, WRITE};
+	pieces[SIZE - 1] = (struct rig_buf){STATUS, 1, WRITE};
+	assert_int_equal(do_chain(fx, pieces, SIZE), 254 * 2048 + 1);
 	for (unsigned i = 1; i < SIZE - 1; i++)
-		assert_memory_equal(fx->ram + DATA + i * 8192, fx->disk.data + (i - 1) * 4096, 4096);
+		assert_memory_equal(fx->ram + DATA + i * 4096, fx->disk.data + (i - 1) * 2048, 2048);
 }
 
 static void test_zero_length(void **state)
@@ -542,23 +444,21 @@ static void test_one_commit_one_interrupt(void **state)
 
 	for (unsigned i = 0; i < 32; i++)
 		heads[i] = put(fx, 0, VIRTIO_BLK_T_IN, i, DATA + i * 512, 512, WRITE);
-	kick(fx, 0);
+	virtio_rig_kick(&fx->rig, 0);
 	assert_int_equal(fx->disk.commits, 1);
-	assert_int_equal(fx->interrupts[0], 1);
+	assert_int_equal(interrupts(fx, 0), 1);
 	for (unsigned i = 0; i < 32; i++)
 		used_len(fx, 0, heads[i]);
 	fx->disk.hold = true;
 	for (unsigned i = 0; i < 32; i++)
 		heads[i] = put(fx, 0, VIRTIO_BLK_T_IN, i, DATA + i * 512, 512, WRITE);
-	kick(fx, 0);
-	assert_int_equal(fx->interrupts[0], 1);
+	virtio_rig_kick(&fx->rig, 0);
+	assert_int_equal(interrupts(fx, 0), 1);
 	assert_int_equal(used_count(fx, 0), 0);
-	loop_lock(&fx->loop);
-	assert_int_equal(mem_block_release(&fx->disk, 20), 20);
-	assert_int_equal(fx->interrupts[0], 2);
-	assert_int_equal(mem_block_release(&fx->disk, 20), 12);
-	loop_unlock(&fx->loop);
-	assert_int_equal(fx->interrupts[0], 3);
+	release(fx, 20, 20);
+	assert_int_equal(interrupts(fx, 0), 2);
+	release(fx, 20, 12);
+	assert_int_equal(interrupts(fx, 0), 3);
 	assert_int_equal(used_count(fx, 0), 32);
 }
 
@@ -570,13 +470,14 @@ static void test_queues(void **state)
 	remake_device(fx, QUEUES, true);
 	a = put(fx, 0, VIRTIO_BLK_T_IN, 1, DATA, 512, WRITE);
 	b = put(fx, 1, VIRTIO_BLK_T_IN, 2, DATA + 512, 512, WRITE);
-	kick(fx, 1);
-	assert_int_equal(fx->interrupts[0], 0);
-	assert_int_equal(fx->interrupts[1], 1);
+	virtio_rig_kick(&fx->rig, 1);
+	assert_int_equal(interrupts(fx, 1) + interrupts(fx, 0), 1);
+	if (fx->rig.transport == RIG_PCI)
+		assert_int_equal(interrupts(fx, 1), 1);
 	assert_int_equal(used_len(fx, 1, b), 513);
-	kick(fx, 0);
+	virtio_rig_kick(&fx->rig, 0);
 	assert_int_equal(used_len(fx, 0, a), 513);
-	assert_int_equal(fx->interrupts[0], 1);
+	assert_int_equal(interrupts(fx, 0) + interrupts(fx, 1), 2);
 	assert_memory_equal(fx->ram + DATA, fx->disk.data + 512, 1024);
 }
 
@@ -608,11 +509,11 @@ static void test_many(void **state)
 			heads[i] = put(fx, 0, out[i] ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN, sector[i],
 				       DATA + i * 4096, len[i], out[i] ? READ : WRITE);
 		}
-		kick(fx, 0);
-		loop_lock(&fx->loop);
+		virtio_rig_kick(&fx->rig, 0);
+		loop_lock(&fx->rig.loop);
 		while (mem_block_release(&fx->disk, 1 + (seed >> 16) % 3))
 			;
-		loop_unlock(&fx->loop);
+		loop_unlock(&fx->rig.loop);
 		for (unsigned i = 0; i < n; i++) {
 			assert_int_equal(used_len(fx, 0, heads[i]), out[i] ? 1 : len[i] + 1);
 			assert_int_equal(status_of(fx, heads[i]), VIRTIO_BLK_S_OK);
@@ -627,18 +528,18 @@ static void test_many(void **state)
 
 static void test_hostile_3_addresses(void **state)
 {
-	static const uint64_t bad[] = {RAM, RAM - 100, UINT64_MAX - 100, UINT64_C(0xe0000000),
+	static const uint64_t bad[] = {RAM_END, RAM_END - 100, UINT64_MAX - 100, UINT64_C(0xe0000000),
 				       0xfffffffffffff000};
 	struct fx *fx = *state;
-	const struct piece header = {HEADERS, 16, READ};
-	const struct piece status = {STATUS, 1, WRITE};
-	uint8_t *ram = malloc(RAM);
+	const struct rig_buf header = {HEADERS, 16, READ};
+	const struct rig_buf status = {STATUS, 1, WRITE};
+	uint8_t *ram = malloc(RAM_END - RIG_DATA);
 
 	assert_non_null(ram);
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
-		const struct piece data[] = {header, {bad[i], 512, WRITE}, status};
-		const struct piece no_status[] = {header, {DATA, 512, WRITE}, {bad[i], 512, WRITE}};
-		const struct piece no_header[] = {{bad[i], 512, READ}, {DATA, 512, WRITE}, status};
+		const struct rig_buf data[] = {header, {bad[i], 512, WRITE}, status};
+		const struct rig_buf no_status[] = {header, {DATA, 512, WRITE}, {bad[i], 512, WRITE}};
+		const struct rig_buf no_header[] = {{bad[i], 512, READ}, {DATA, 512, WRITE}, status};
 
 		set_header(fx, HEADERS, VIRTIO_BLK_T_IN, 0);
 		fx->ram[STATUS] = UNWRITTEN;
@@ -647,10 +548,10 @@ static void test_hostile_3_addresses(void **state)
 		fx->ram[STATUS] = UNWRITTEN;
 		assert_int_equal(do_chain(fx, no_header, 3), 1);
 		assert_int_equal(fx->ram[STATUS], VIRTIO_BLK_S_IOERR);
-		memcpy(ram, fx->ram, RAM);
+		memcpy(ram, fx->ram + RIG_DATA, RAM_END - RIG_DATA);
 		assert_int_equal(do_chain(fx, no_status, 3), 0);
 		/* Not one byte is touched but the rings. */
-		assert_memory_equal(ram + HEADERS, fx->ram + HEADERS, RAM - HEADERS);
+		assert_memory_equal(ram, fx->ram + RIG_DATA, RAM_END - RIG_DATA);
 	}
 	assert_int_equal(fx->disk.call_count, 0);
 	free(ram);
@@ -659,18 +560,18 @@ static void test_hostile_3_addresses(void **state)
 static void test_hostile_4_lengths(void **state)
 {
 	struct fx *fx = *state;
-	struct piece pieces[SIZE];
+	struct rig_buf pieces[SIZE];
 
 	set_header(fx, HEADERS, VIRTIO_BLK_T_OUT, 0);
-	pieces[0] = (struct piece){HEADERS, 16, READ};
+	pieces[0] = (struct rig_buf){HEADERS, 16, READ};
 	for (unsigned i = 1; i < SIZE - 1; i++)
-		pieces[i] = (struct piece){DATA, UINT32_MAX, READ};
-	pieces[SIZE - 1] = (struct piece){STATUS, 1, WRITE};
+		pieces[i] = (struct rig_buf){DATA, UINT32_MAX, READ};
+	pieces[SIZE - 1] = (struct rig_buf){STATUS, 1, WRITE};
 	assert_int_equal(do_chain(fx, pieces, SIZE), 1);
 	assert_int_equal(fx->ram[STATUS], VIRTIO_BLK_S_IOERR);
 	/* All of it is RAM, and still more than the disk has. */
 	for (unsigned i = 1; i < SIZE - 1; i++)
-		pieces[i] = (struct piece){0, RAM, READ};
+		pieces[i] = (struct rig_buf){RIG_RAM, RIG_RAM_SIZE, READ};
 	assert_int_equal(do_chain(fx, pieces, SIZE), 1);
 	assert_int_equal(fx->ram[STATUS], VIRTIO_BLK_S_IOERR);
 	assert_int_equal(fx->disk.call_count, 0);
@@ -679,7 +580,7 @@ static void test_hostile_4_lengths(void **state)
 static void test_hostile_5_empty(void **state)
 {
 	struct fx *fx = *state;
-	struct piece pieces[4] = {{HEADERS, 0, READ}, {0, 0, READ}, {STATUS, 0, WRITE}, {0, 0, WRITE}};
+	struct rig_buf pieces[4] = {{HEADERS, 0, READ}, {0, 0, READ}, {STATUS, 0, WRITE}, {0, 0, WRITE}};
 
 	assert_int_equal(do_chain(fx, pieces, 1), 0);
 	assert_int_equal(do_chain(fx, pieces, 4), 0);
@@ -690,10 +591,11 @@ static void test_hostile_5_empty(void **state)
 static void test_hostile_7_directions(void **state)
 {
 	struct fx *fx = *state;
-	const struct piece writable_header[] = {{HEADERS, 16, WRITE}, {DATA, 512, WRITE}, {STATUS, 1, WRITE}};
-	const struct piece short_header[] = {{HEADERS, 15, READ}, {DATA, 512, WRITE}, {STATUS, 1, WRITE}};
-	const struct piece readable_status[] = {{HEADERS, 16, READ}, {DATA, 512, READ}, {STATUS, 1, READ}};
-	const struct piece empty_status[] = {{HEADERS, 16, READ}, {DATA, 512, READ}, {STATUS, 0, WRITE}};
+	const struct rig_buf writable_header[] = {
+		{HEADERS, 16, WRITE}, {DATA, 512, WRITE}, {STATUS, 1, WRITE}};
+	const struct rig_buf short_header[] = {{HEADERS, 15, READ}, {DATA, 512, WRITE}, {STATUS, 1, WRITE}};
+	const struct rig_buf readable_status[] = {{HEADERS, 16, READ}, {DATA, 512, READ}, {STATUS, 1, READ}};
+	const struct rig_buf empty_status[] = {{HEADERS, 16, READ}, {DATA, 512, READ}, {STATUS, 0, WRITE}};
 
 	set_header(fx, HEADERS, VIRTIO_BLK_T_OUT, 0);
 	fx->ram[STATUS] = UNWRITTEN;
@@ -711,25 +613,23 @@ static void test_hostile_7_directions(void **state)
 static void test_hostile_13_reset_in_flight(void **state)
 {
 	struct fx *fx = *state;
-	uint8_t *ram = malloc(RAM);
+	uint8_t *ram = malloc(RAM_END - RIG_DATA);
 
 	assert_non_null(ram);
 	fx->disk.hold = true;
 	for (unsigned i = 0; i < 64; i++)
 		put(fx, 0, VIRTIO_BLK_T_FLUSH, 0, 0, 0, 0);
-	kick(fx, 0);
+	virtio_rig_kick(&fx->rig, 0);
 	assert_int_equal(fx->disk.in_flight, 64);
 	reset(fx);
-	assert_int_not_equal(virtio_status(fx->dev), 0);
-	memcpy(ram, fx->ram, RAM);
-	loop_lock(&fx->loop);
-	mem_block_release(&fx->disk, 63);
-	assert_int_not_equal(virtio_status(fx->dev), 0);
-	mem_block_release(&fx->disk, 1);
-	loop_unlock(&fx->loop);
-	assert_int_equal(virtio_status(fx->dev), 0);
-	assert_memory_equal(ram, fx->ram, RAM);
-	assert_int_equal(fx->interrupts[0], 0);
+	assert_int_not_equal(virtio_rig_status(&fx->rig), 0);
+	memcpy(ram, fx->ram + RIG_DATA, RAM_END - RIG_DATA);
+	release(fx, 63, 63);
+	assert_int_not_equal(virtio_rig_status(&fx->rig), 0);
+	release(fx, 1, 1);
+	assert_int_equal(virtio_rig_status(&fx->rig), 0);
+	assert_memory_equal(ram, fx->ram + RIG_DATA, RAM_END - RIG_DATA);
+	assert_int_equal(interrupts(fx, 0), 0);
 	free(ram);
 }
 
@@ -739,7 +639,7 @@ static void test_hostile_14_resets(void **state)
 
 	for (unsigned i = 0; i < 10000; i++) {
 		reset(fx);
-		assert_int_equal(virtio_status(fx->dev), 0);
+		assert_int_equal(virtio_rig_status(&fx->rig), 0);
 		start(fx);
 		if (i % 1000 == 0)
 			assert_int_equal(do_in(fx, 1, 512), VIRTIO_BLK_S_OK);
@@ -753,14 +653,14 @@ static void test_hostile_15_never_reaped(void **state)
 	fx->disk.hold = true;
 	for (unsigned i = 0; i < SIZE / 2; i++) /* of two descriptors each */
 		put(fx, 0, VIRTIO_BLK_T_FLUSH, 0, 0, 0, 0);
-	kick(fx, 0);
+	virtio_rig_kick(&fx->rig, 0);
 	assert_int_equal(fx->disk.in_flight, SIZE / 2);
 	for (unsigned i = 0; i < SIZE; i++)
-		make_available(fx, 0, (uint16_t)(i % SIZE));
-	kick(fx, 0);
+		virtio_rig_avail(&fx->rig, 0, (uint16_t)(i % SIZE));
+	virtio_rig_kick(&fx->rig, 0);
 	assert_true(fx->disk.in_flight <= SIZE);
-	assert_true(virtio_status(fx->dev) & VIRTIO_CONFIG_S_NEEDS_RESET);
-	assert_int_equal(fx->config_interrupts, 1);
+	assert_true(virtio_rig_status(&fx->rig) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	assert_int_equal(virtio_rig_config_irqs(&fx->rig), 1);
 }
 
 /* The end of a request makes the next one available, as another vCPU may. */
@@ -780,29 +680,32 @@ static void test_hostile_16_refill(void **state)
 	fx->disk.on_done = refill;
 	fx->disk.on_done_arg = fx;
 	put(fx, 0, VIRTIO_BLK_T_FLUSH, 0, 0, 0, 0);
-	kick(fx, 0);
+	loop_lock(&fx->rig.loop);
+	virtio_kick(fx->rig.dev, 0);
+	loop_unlock(&fx->rig.loop);
+	assert_int_equal(loop_run_once(&fx->rig.loop, 0), 0);
 	assert_int_equal(fx->refills, SIZE);
 	fx->disk.on_done = NULL;
 	/* What was left comes in the next round, without a kick. */
-	assert_int_equal(loop_run_once(&fx->loop, 0), 0);
-	assert_int_equal(used_count(fx, 0), fx->avail[0]);
+	assert_int_equal(loop_run_once(&fx->rig.loop, 0), 0);
+	assert_int_equal(used_count(fx, 0), SIZE + 1);
 }
 
 static void test_hostile_21_malformed_then_valid(void **state)
 {
 	struct fx *fx = *state;
-	const struct piece bad[] = {{RAM, 16, READ}, {RAM, 1, WRITE}};
+	const struct rig_buf bad[] = {{RAM_END, 16, READ}, {RAM_END, 1, WRITE}};
 	uint16_t first, second;
 
 	for (unsigned i = 0; i < 1000; i++) {
 		first = add_chain(fx, 0, bad, 2);
-		make_available(fx, 0, first);
+		virtio_rig_avail(&fx->rig, 0, first);
 		second = put(fx, 0, VIRTIO_BLK_T_IN, 1, DATA, 512, WRITE);
-		kick(fx, 0);
+		virtio_rig_kick(&fx->rig, 0);
 		assert_int_equal(used_len(fx, 0, first), 0);
 		assert_int_equal(used_len(fx, 0, second), 513);
 	}
-	assert_int_equal(fx->dev->in_flight, 0);
+	assert_int_equal(fx->rig.dev->in_flight, 0);
 }
 
 static void test_hostile_42_sectors(void **state)
@@ -923,10 +826,10 @@ static void test_hostile_45_split_header(void **state)
 	struct fx *fx = *state;
 
 	for (unsigned at = 1; at < 16; at++) {
-		const struct piece pieces[] = {{HEADERS, at, READ},
-					       {HEADERS + 0x100, 16 - at, READ},
-					       {DATA, 512, WRITE},
-					       {STATUS, 1, WRITE}};
+		const struct rig_buf pieces[] = {{HEADERS, at, READ},
+						 {HEADERS + 0x100, 16 - at, READ},
+						 {DATA, 512, WRITE},
+						 {STATUS, 1, WRITE}};
 
 		set_header(fx, HEADERS, VIRTIO_BLK_T_IN, at);
 		memcpy(fx->ram + HEADERS + 0x100, fx->ram + HEADERS + at, 16 - at);
@@ -954,15 +857,15 @@ static void test_fault_2_eio(void **state)
 	assert_int_equal(do_request(fx, VIRTIO_BLK_T_FLUSH, 0, 0, 0, 0, NULL), VIRTIO_BLK_S_IOERR);
 	mem_block_fail(&fx->disk, BLOCK_DISCARD, 1, -ENOSPC); /* not a write: nothing waits for space */
 	assert_int_equal(do_segment(fx, VIRTIO_BLK_T_DISCARD, 0, 8, 0, 16), VIRTIO_BLK_S_IOERR);
-	assert_int_equal(fx->full, 0);
-	assert_int_equal(virtio_status(fx->dev) & VIRTIO_CONFIG_S_NEEDS_RESET, 0);
+	assert_int_equal(fx->rig.events[MACHINE_DISK_FULL], 0);
+	assert_int_equal(virtio_rig_status(&fx->rig) & VIRTIO_CONFIG_S_NEEDS_RESET, 0);
 }
 
 static void resume(struct fx *fx)
 {
-	loop_lock(&fx->loop);
-	fx->dev->type->resume(fx->dev);
-	loop_unlock(&fx->loop);
+	loop_lock(&fx->rig.loop);
+	fx->rig.dev->type->resume(fx->rig.dev);
+	loop_unlock(&fx->rig.loop);
 }
 
 static void test_fault_1_enospc_pause(void **state)
@@ -975,16 +878,16 @@ static void test_fault_1_enospc_pause(void **state)
 		fill(fx->ram + DATA + i * 512, 512, i);
 		heads[i] = put(fx, 0, VIRTIO_BLK_T_OUT, i, DATA + i * 512, 512, READ);
 	}
-	kick(fx, 0);
-	assert_int_equal(fx->full, 1);
+	virtio_rig_kick(&fx->rig, 0);
+	assert_int_equal(fx->rig.events[MACHINE_DISK_FULL], 1);
 	assert_int_equal(used_count(fx, 0), 1);
 	assert_int_equal(used_len(fx, 0, heads[3]), 1);
-	assert_int_equal(fx->dev->in_flight, 0);
+	assert_int_equal(fx->rig.dev->in_flight, 0);
 	assert_int_equal(do_in(fx, 3, 512), VIRTIO_BLK_S_OK);
 	/* Still full for one of them: that is told again. */
 	mem_block_fail(&fx->disk, BLOCK_WRITE, 1, -ENOSPC);
 	resume(fx);
-	assert_int_equal(fx->full, 2);
+	assert_int_equal(fx->rig.events[MACHINE_DISK_FULL], 2);
 	assert_int_equal(used_len(fx, 0, heads[1]), 1);
 	assert_int_equal(used_len(fx, 0, heads[2]), 1);
 	resume(fx);
@@ -994,7 +897,7 @@ static void test_fault_1_enospc_pause(void **state)
 	assert_memory_equal(fx->disk.data, fx->ram + DATA + 512 * 0, 512);
 	resume(fx);
 	assert_int_equal(used_count(fx, 0), 0);
-	assert_int_equal(fx->full, 2);
+	assert_int_equal(fx->rig.events[MACHINE_DISK_FULL], 2);
 }
 
 static void test_fault_1_enospc_report(void **state)
@@ -1005,7 +908,7 @@ static void test_fault_1_enospc_report(void **state)
 	mem_block_fail(&fx->disk, BLOCK_WRITE, 1, -ENOSPC);
 	assert_int_equal(do_out(fx, 0, 512), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(do_out(fx, 0, 512), VIRTIO_BLK_S_OK);
-	assert_int_equal(fx->full, 0);
+	assert_int_equal(fx->rig.events[MACHINE_DISK_FULL], 0);
 }
 
 /* A reset forgets what waits for space; so does the end of the device. */
@@ -1019,17 +922,17 @@ static void test_fault_1_enospc_reset(void **state)
 		mem_block_fail(&fx->disk, BLOCK_WRITE, 2, -ENOSPC);
 		put(fx, 0, VIRTIO_BLK_T_OUT, 0, DATA, 512, READ);
 		put(fx, 0, VIRTIO_BLK_T_OUT, 1, DATA, 512, READ);
-		kick(fx, 0);
+		virtio_rig_kick(&fx->rig, 0);
 		store_le64(fx->ram + DATA + 4096, 0);
 		store_le32(fx->ram + DATA + 4096 + 8, 1);
 		put(fx, 0, VIRTIO_BLK_T_WRITE_ZEROES, 0, DATA + 4096, 16, READ);
-		kick(fx, 0);
+		virtio_rig_kick(&fx->rig, 0);
 		assert_int_equal(used_count(fx, 0), 0);
-		assert_int_equal(fx->full, i + 1);
+		assert_int_equal(fx->rig.events[MACHINE_DISK_FULL], i + 1);
 		writes = fx->disk.call_count;
 		if (i == 0) {
 			reset(fx);
-			assert_int_equal(virtio_status(fx->dev), 0);
+			assert_int_equal(virtio_rig_status(&fx->rig), 0);
 			resume(fx);
 			start(fx);
 			resume(fx);
@@ -1041,43 +944,57 @@ static void test_fault_1_enospc_reset(void **state)
 	}
 }
 
-#define CASE(name_) cmocka_unit_test_setup_teardown(name_, setup, teardown)
+static const struct {
+	const char *name;
+	CMUnitTestFunction fn;
+} cases[] = {
+	{"config", test_config},
+	{"features", test_features},
+	{"params", test_params},
+	{"read_write", test_read_write},
+	{"framing", test_framing},
+	{"largest", test_largest},
+	{"zero_length", test_zero_length},
+	{"discard_and_zeroes", test_discard_and_zeroes},
+	{"without_flush", test_without_flush},
+	{"one_commit_one_interrupt", test_one_commit_one_interrupt},
+	{"queues", test_queues},
+	{"many", test_many},
+	{"hostile_3_addresses", test_hostile_3_addresses},
+	{"hostile_4_lengths", test_hostile_4_lengths},
+	{"hostile_5_empty", test_hostile_5_empty},
+	{"hostile_7_directions", test_hostile_7_directions},
+	{"hostile_13_reset_in_flight", test_hostile_13_reset_in_flight},
+	{"hostile_14_resets", test_hostile_14_resets},
+	{"hostile_15_never_reaped", test_hostile_15_never_reaped},
+	{"hostile_16_refill", test_hostile_16_refill},
+	{"hostile_21_malformed_then_valid", test_hostile_21_malformed_then_valid},
+	{"hostile_42_sectors", test_hostile_42_sectors},
+	{"hostile_43_segments", test_hostile_43_segments},
+	{"hostile_44_read_only", test_hostile_44_read_only},
+	{"hostile_45_types", test_hostile_45_types},
+	{"hostile_45_get_id", test_hostile_45_get_id},
+	{"hostile_45_split_header", test_hostile_45_split_header},
+	{"fault_1_enospc_pause", test_fault_1_enospc_pause},
+	{"fault_1_enospc_report", test_fault_1_enospc_report},
+	{"fault_1_enospc_reset", test_fault_1_enospc_reset},
+	{"fault_2_eio", test_fault_2_eio},
+};
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		CASE(test_config),
-		CASE(test_features),
-		CASE(test_params),
-		CASE(test_read_write),
-		CASE(test_framing),
-		CASE(test_largest),
-		CASE(test_zero_length),
-		CASE(test_discard_and_zeroes),
-		CASE(test_without_flush),
-		CASE(test_one_commit_one_interrupt),
-		CASE(test_queues),
-		CASE(test_many),
-		CASE(test_hostile_3_addresses),
-		CASE(test_hostile_4_lengths),
-		CASE(test_hostile_5_empty),
-		CASE(test_hostile_7_directions),
-		CASE(test_hostile_13_reset_in_flight),
-		CASE(test_hostile_14_resets),
-		CASE(test_hostile_15_never_reaped),
-		CASE(test_hostile_16_refill),
-		CASE(test_hostile_21_malformed_then_valid),
-		CASE(test_hostile_42_sectors),
-		CASE(test_hostile_43_segments),
-		CASE(test_hostile_44_read_only),
-		CASE(test_hostile_45_types),
-		CASE(test_hostile_45_get_id),
-		CASE(test_hostile_45_split_header),
-		CASE(test_fault_1_enospc_pause),
-		CASE(test_fault_1_enospc_report),
-		CASE(test_fault_1_enospc_reset),
-		CASE(test_fault_2_eio),
-	};
+	static const enum virtio_rig_transport transports[] = {RIG_PCI, RIG_MMIO};
+	static const char *const transport_names[] = {"pci", "mmio"};
+	static struct CMUnitTest tests[ARRAY_SIZE(transports) * ARRAY_SIZE(cases)];
+	static char names[ARRAY_SIZE(tests)][64];
+	unsigned n = 0;
 
+	for (unsigned t = 0; t < ARRAY_SIZE(transports); t++) {
+		for (unsigned c = 0; c < ARRAY_SIZE(cases); c++, n++) {
+			snprintf(names[n], sizeof(names[n]), "%s: %s", transport_names[t], cases[c].name);
+			tests[n] = (struct CMUnitTest){names[n], cases[c].fn, setup, teardown,
+						       (void *)(uintptr_t)&transports[t]};
+		}
+	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
