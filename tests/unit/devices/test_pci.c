@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <linux/pci_regs.h>
+#include <pthread.h>
 
 #include "hull/pci.h"
 #include "hull/util.h"
@@ -488,6 +489,50 @@ static void test_other_loop(void **state)
 	loop_finish(&loop);
 }
 
+struct accesses {
+	struct pci_rig *p;
+	bool stop;
+	unsigned wrong;
+};
+
+/* Another vCPU: what it reads is the BAR's or nothing's, at each of its places. */
+static void *access_bar(void *arg)
+{
+	struct accesses *a = arg;
+
+	for (unsigned i = 0; !__atomic_load_n(&a->stop, __ATOMIC_ACQUIRE); i++) {
+		uint64_t val = peek(a->p, 0xd0000000 + (i % 4 << 16));
+
+		if (val != 0x21 && val != 0xff)
+			a->wrong++;
+	}
+	return NULL;
+}
+
+/* A BAR of another loop is moved while another thread accesses it, and while that loop is busy. */
+static void hostile_24_moved_under_access(void **state)
+{
+	struct pci_rig *p = *state;
+	struct accesses a = {.p = p};
+	pthread_t thread;
+	struct loop loop;
+
+	assert_int_equal(loop_init(&loop, NULL), 0);
+	plug_other(p);
+	p->other.loop = &loop;
+	decode(p, SLOT + 1, true);
+	assert_int_equal(pthread_create(&thread, NULL, access_bar, &a), 0);
+	for (uint32_t i = 0; i < 20000; i++) {
+		set_bar(p, SLOT + 1, 1, 0xd0000000 + (i % 4 << 16));
+		if (i % 5 == 0)
+			decode(p, SLOT + 1, i % 2);
+	}
+	__atomic_store_n(&a.stop, true, __ATOMIC_RELEASE);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(a.wrong, 0);
+	loop_finish(&loop);
+}
+
 static void test_assign(void **state)
 {
 	struct pci_rig *p = *state;
@@ -553,6 +598,7 @@ int main(void)
 		CASE(hostile_24_bar_over_bar),
 		CASE(hostile_24_many_moves),
 		CASE(test_other_loop),
+		CASE(hostile_24_moved_under_access),
 		CASE(test_assign),
 		CASE(test_restored),
 	};
