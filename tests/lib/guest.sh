@@ -158,6 +158,6 @@ for d in /tools/*; do
 	d=${d##*/}
 	[ -e "/$d" ] || ln -s "/tools/$d" "/$d"
 done
-export PATH=$PATH:/usr/bin:/usr/sbin:/tools/sbin
+export PATH=/tools/usr/bin:/tools/usr/sbin:/tools/sbin:$PATH
 EOF
 }
