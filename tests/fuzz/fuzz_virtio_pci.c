@@ -12,6 +12,7 @@
 #include <linux/virtio_pci.h>
 #include <stdlib.h>
 
+#include "fuzz.h"
 #include "hull/util.h"
 #include "virtio_driver.h"
 #include "virtio_echo.h"
@@ -24,27 +25,17 @@ enum {
 	RING_BYTES = QUEUES * RIG_RING_STRIDE,
 };
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *data;
-	size_t left;
-};
-
 /* The next `n` (up to 8) bytes as a number. */
-static uint64_t take(struct input *in, unsigned n)
+static uint64_t take(struct fuzz_input *in, unsigned n)
 {
 	uint64_t val = 0;
-	size_t have = min_u64(n, in->left);
 
-	memcpy(&val, in->data, have);
-	in->data += have;
-	in->left -= have;
+	fuzz_bytes(in, &val, n);
 	return val;
 }
 
 /* Mostly the widths that exist. */
-static unsigned take_len(struct input *in)
+static unsigned take_len(struct fuzz_input *in)
 {
 	static const uint8_t lens[] = {1, 2, 4, 8, 4, 2, 3, 7};
 
@@ -56,7 +47,7 @@ static uint64_t bar(struct virtio_rig *rig)
 	return virtio_rig_pci_read(rig, PCI_BASE_ADDRESS_0, 4);
 }
 
-static void config_op(struct virtio_rig *rig, struct input *in, bool write)
+static void config_op(struct virtio_rig *rig, struct fuzz_input *in, bool write)
 {
 	unsigned len = take_len(in);
 	unsigned off = (unsigned)take(in, 1);
@@ -68,7 +59,7 @@ static void config_op(struct virtio_rig *rig, struct input *in, bool write)
 }
 
 /* One of eight regions of the BAR, and an offset that is small more often than not. */
-static void bar_op(struct virtio_rig *rig, struct input *in, bool write)
+static void bar_op(struct virtio_rig *rig, struct fuzz_input *in, bool write)
 {
 	unsigned len = take_len(in);
 	uint64_t region = take(in, 1) % (BAR_SIZE / 0x1000);
@@ -81,7 +72,7 @@ static void bar_op(struct virtio_rig *rig, struct input *in, bool write)
 		virtio_rig_read(rig, addr, len);
 }
 
-static void any_op(struct virtio_rig *rig, struct input *in)
+static void any_op(struct virtio_rig *rig, struct fuzz_input *in)
 {
 	uint64_t addr = take(in, 5);
 	unsigned len = take_len(in);
@@ -90,7 +81,7 @@ static void any_op(struct virtio_rig *rig, struct input *in)
 	virtio_rig_read(rig, addr, len);
 }
 
-static void ram_op(struct virtio_rig *rig, struct input *in)
+static void ram_op(struct virtio_rig *rig, struct fuzz_input *in)
 {
 	uint64_t off = take(in, 3) % (RING_BYTES - 8);
 
@@ -105,7 +96,7 @@ static void go_home(struct virtio_rig *rig)
 }
 
 /* What a driver does at a time, so that the fuzzer need not find it register by register. */
-static void driver_op(struct virtio_rig *rig, struct input *in)
+static void driver_op(struct virtio_rig *rig, struct fuzz_input *in)
 {
 	unsigned q = (unsigned)take(in, 1) % QUEUES;
 	const struct rig_buf bufs[] = {{RIG_DATA, (uint32_t)take(in, 1), false}, {RIG_DATA + 4096, 64, true}};
@@ -131,7 +122,7 @@ static void driver_op(struct virtio_rig *rig, struct input *in)
 	}
 }
 
-static void device_op(struct virtio_rig *rig, struct input *in)
+static void device_op(struct virtio_rig *rig, struct fuzz_input *in)
 {
 	struct echo *e = echo_of(rig);
 	unsigned what = (unsigned)take(in, 1);
@@ -149,7 +140,7 @@ static void device_op(struct virtio_rig *rig, struct input *in)
 	}
 }
 
-static void run_op(struct virtio_rig *rig, struct input *in)
+static void run_op(struct virtio_rig *rig, struct fuzz_input *in)
 {
 	switch (take(in, 1) % 9) {
 	case 0:
@@ -199,7 +190,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct echo_params params = {.queues = QUEUES, .size = QUEUE_SIZE};
 	static struct virtio_rig rig;
-	struct input in = {.data = data, .left = size};
+	struct fuzz_input in = {.data = data, .left = size};
 
 	virtio_rig_init(&rig, RIG_PCI, &echo_type, &params);
 	for (unsigned i = 0; i < MAX_OPS && in.left > 0; i++)
