@@ -158,6 +158,9 @@ for d in /tools/*; do
 	d=${d##*/}
 	[ -e "/$d" ] || ln -s "/tools/$d" "/$d"
 done
-export PATH=/tools/usr/bin:/tools/usr/sbin:/tools/sbin:$PATH
+# busybox would take its own, whatever PATH says.
+for p in /tools/usr/sbin/* /tools/usr/bin/*; do
+	eval "${p##*/}() { $p \"\$@\"; }"
+done
 EOF
 }
