@@ -4,7 +4,7 @@
  * other.
  *
  *   block_request --> block_raw.c --> attempt --> engine --> kernel
- *                     plan_attempt()  submit()    commit()
+ *                     block_attempt.c submit()    commit()
  *   done <----------- block_raw_attempted() <---- its result
  *
  * An attempt is what one system call does for a request. The engine tells what

@@ -22,22 +22,17 @@
  * Lock: that of the loop, held in every function here.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <linux/falloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "block_attempt.h"
 #include "block_engine.h"
 #include "block_limits.h"
 #include "hull/util.h"
 
 enum {
-	BOUNCE_BYTES = 256 << 10, /* at most; what is longer takes several attempts */
-	PAGE_BYTES = 4096,
-
 	/* An attempt that made no progress is repeated so often at once, and then so often with pauses. */
 	TRIES_AT_ONCE = 3,
 	TRIES = 500,
@@ -57,7 +52,7 @@ struct request_list {
 
 struct block_raw {
 	struct block_backend backend;
-	struct block_limits limits;
+	struct block_abilities can;
 	struct loop *loop;
 	const struct block_faults *faults;
 	int fd;
@@ -75,11 +70,9 @@ struct block_raw {
 	struct block_attempt *unused;
 	struct loop_timer timer;
 
-	bool failed;        /* an fdatasync() has failed */
-	bool no_punch;      /* the file system makes no holes */
-	bool no_zero_range; /* nor does it zero ranges */
-	bool running;       /* run() is active, and sees what is submitted now */
-	bool ended;         /* some `done` was called since batch_done */
+	bool failed;  /* an fdatasync() has failed */
+	bool running; /* run() is active, and sees what is submitted now */
+	bool ended;   /* some `done` was called since batch_done */
 };
 
 static void list_add(struct request_list *list, struct block_request *req)
@@ -139,141 +132,6 @@ static void push_again(struct block_raw *raw, struct block_attempt *a)
 	raw->again = a;
 }
 
-/* Moves the attempt's place in the request's iov on by `n` bytes. */
-static void advance(struct block_attempt *a, uint64_t n)
-{
-	const struct block_request *req = a->req;
-
-	a->first_offset += n;
-	while (a->first < req->iov_count && a->first_offset >= req->iov[a->first].iov_len)
-		a->first_offset -= req->iov[a->first++].iov_len;
-}
-
-/* Copies `n` bytes between the bounce buffer and what is not done of the request's iov. */
-static void copy_bounce(const struct block_attempt *a, uint64_t n, bool to_bounce)
-{
-	const struct block_request *req = a->req;
-	uint64_t skip = a->first_offset;
-	uint8_t *bounce = a->bounce;
-
-	for (unsigned i = a->first; n && i < req->iov_count; i++) {
-		uint64_t part = min_u64(n, req->iov[i].iov_len - skip);
-		uint8_t *guest = (uint8_t *)req->iov[i].iov_base + skip;
-
-		if (part && to_bounce)
-			memcpy(bounce, guest, part);
-		else if (part)
-			memcpy(guest, bounce, part);
-		bounce += part;
-		n -= part;
-		skip = 0;
-	}
-}
-
-/* Makes the next part of the request go through memory of our own. */
-static int plan_bounce(struct block_attempt *a, uint64_t left)
-{
-	uint64_t len = min_u64(left, BOUNCE_BYTES);
-
-	if (!a->bounce) {
-		a->bounce = aligned_alloc(PAGE_BYTES, align_up(len, PAGE_BYTES));
-		if (!a->bounce)
-			return -ENOMEM;
-		memset(a->bounce, 0, len);
-	}
-	a->len = len;
-	a->bounce_iov = (struct iovec){a->bounce, len};
-	a->iov = &a->bounce_iov;
-	a->iov_count = 1;
-	return 0;
-}
-
-/* True when O_DIRECT can use the rest of the request's iov as it is. */
-static bool is_aligned(const struct block_raw *raw, const struct block_attempt *a)
-{
-	const struct block_request *req = a->req;
-	uint64_t skip = a->first_offset;
-
-	for (unsigned i = a->first; i < req->iov_count; i++) {
-		uint64_t base = (uintptr_t)req->iov[i].iov_base + skip;
-		uint64_t len = req->iov[i].iov_len - skip;
-
-		if (base & (raw->limits.memory_align - 1) || len & (raw->limits.offset_align - 1))
-			return false;
-		skip = 0;
-	}
-	return true;
-}
-
-static int plan_transfer(const struct block_raw *raw, struct block_attempt *a, uint64_t left)
-{
-	struct block_request *req = a->req;
-	int r;
-
-	a->method = req->op == BLOCK_READ ? BLOCK_PREADV : BLOCK_PWRITEV;
-	if ((a->offset | left) & (raw->limits.offset_align - 1) || a->first >= req->iov_count)
-		return -EIO;
-	if (a->bounce || !is_aligned(raw, a)) {
-		r = plan_bounce(a, left);
-		if (r == 0 && req->op == BLOCK_WRITE)
-			copy_bounce(a, a->len, true);
-		return r;
-	}
-	a->len = left;
-	a->iov = req->iov + a->first;
-	a->iov_count = (unsigned)min_u64(req->iov_count - a->first, IOV_MAX);
-	a->skipped = a->first_offset != 0;
-	if (a->skipped) {
-		a->saved = a->iov[0];
-		a->iov[0].iov_base = (uint8_t *)a->saved.iov_base + a->first_offset;
-		a->iov[0].iov_len = a->saved.iov_len - a->first_offset;
-	}
-	return 0;
-}
-
-static void plan_fallocate(struct block_attempt *a, int mode)
-{
-	a->method = BLOCK_FALLOCATE;
-	a->mode = mode | FALLOC_FL_KEEP_SIZE;
-	a->len = a->req->len;
-}
-
-/* Chooses the next system call for the request. Returns 0, 1: there is nothing to do, or -errno. */
-static int plan(const struct block_raw *raw, struct block_attempt *a)
-{
-	const struct block_request *req = a->req;
-	uint64_t left = req->len - req->progress;
-
-	a->offset = req->offset + req->progress;
-	switch (req->op) {
-	case BLOCK_READ:
-	case BLOCK_WRITE:
-		return plan_transfer(raw, a, left);
-	case BLOCK_FLUSH:
-		a->method = BLOCK_FDATASYNC;
-		return 0;
-	case BLOCK_DISCARD:
-		if (raw->no_punch)
-			return 1; /* leaving it all as it is is allowed */
-		plan_fallocate(a, FALLOC_FL_PUNCH_HOLE);
-		if (raw->limits.device)
-			a->method = BLOCK_IOCTL_DISCARD;
-		return 0;
-	default:
-		break;
-	}
-	if (req->unmap && raw->backend.can_discard && !raw->no_punch) {
-		plan_fallocate(a, FALLOC_FL_PUNCH_HOLE);
-		return 0;
-	}
-	if (!raw->no_zero_range) {
-		plan_fallocate(a, FALLOC_FL_ZERO_RANGE);
-		return 0;
-	}
-	a->method = BLOCK_PWRITEV;
-	return plan_bounce(a, left);
-}
-
 /* ---- ends ---- */
 
 static void end_flushes(struct block_raw *raw, int result)
@@ -324,41 +182,22 @@ static void try_again(struct block_raw *raw, struct block_attempt *a)
 	}
 }
 
-/* The kernel cannot do that here: notes it, so that the next best call is chosen. True: there is one. */
-static bool note_unsupported(struct block_raw *raw, const struct block_attempt *a)
-{
-	if (a->method == BLOCK_IOCTL_DISCARD ||
-	    (a->method == BLOCK_FALLOCATE && a->mode & FALLOC_FL_PUNCH_HOLE))
-		raw->no_punch = true;
-	else if (a->method == BLOCK_FALLOCATE)
-		raw->no_zero_range = true;
-	else
-		return false;
-	return true;
-}
-
 /* `n` bytes were read or written. */
 static void transferred(struct block_raw *raw, struct block_attempt *a, uint64_t n)
 {
 	struct block_request *req = a->req;
 
 	/* O_DIRECT goes on at a whole block only. */
-	n = align_down(min_u64(n, a->len), raw->limits.offset_align);
+	n = align_down(min_u64(n, a->len), raw->can.limits.offset_align);
 	if (n == 0) {
 		end_attempt(raw, a, -EIO); /* the file has become shorter */
 		return;
 	}
-	if (a->bounce && req->op == BLOCK_READ)
-		copy_bounce(a, n, false);
-	req->progress += n;
-	if (req->progress == req->len) {
+	block_attempt_progress(a, n);
+	if (req->progress == req->len)
 		end_attempt(raw, a, 0);
-		return;
-	}
-	if (req->op != BLOCK_WRITE_ZEROES)
-		advance(a, n);
-	a->tries = 0;
-	push_again(raw, a);
+	else
+		push_again(raw, a);
 }
 
 static void attempt_failed(struct block_raw *raw, struct block_attempt *a, int error)
@@ -372,7 +211,7 @@ static void attempt_failed(struct block_raw *raw, struct block_attempt *a, int e
 	case -EOPNOTSUPP:
 	case -ENOSYS:
 	case -ENOTTY:
-		if (note_unsupported(raw, a)) {
+		if (block_attempt_unsupported(&raw->can, a)) {
 			push_again(raw, a);
 			return;
 		}
@@ -394,9 +233,7 @@ void block_raw_attempted(struct block_raw *raw, struct block_attempt *a, int64_t
 	a->engine->in_flight--;
 	if (raw->faults)
 		result = raw->faults->result(raw->faults->arg, a->req->op, a->offset, a->len, result);
-	if (a->skipped)
-		a->iov[0] = a->saved;
-	a->skipped = false;
+	block_attempt_restore(a);
 	if (result < 0)
 		attempt_failed(raw, a, (int)result);
 	else if (a->method == BLOCK_PREADV || a->method == BLOCK_PWRITEV)
@@ -422,7 +259,7 @@ static struct io_engine *engine_for(struct block_raw *raw, const struct block_at
 /* Gives the next part of the request to an engine. */
 static void start_attempt(struct block_raw *raw, struct block_attempt *a)
 {
-	int r = plan(raw, a);
+	int r = block_attempt_plan(&raw->can, a);
 
 	if (r == 0) {
 		a->engine = engine_for(raw, a);
@@ -711,7 +548,7 @@ int block_raw_create(struct block_backend **ret_backend, struct loop *loop,
 		.physical_size = limits.physical_size,
 		.optimal_io = limits.optimal_io,
 	};
-	raw->limits = limits;
+	raw->can.limits = limits;
 	raw->loop = loop;
 	raw->faults = params->faults;
 	raw->fd = params->fd;
