@@ -127,7 +127,7 @@ static void echo_config_write(struct virtio_dev *dev, unsigned off, unsigned len
 {
 	struct echo *e = container_of(dev, struct echo, dev);
 
-	if (off >= 8)
+	if (off >= 8 && off < ECHO_CONFIG)
 		memcpy(e->config + off, &val, len);
 	e->config_writes++;
 }

@@ -347,7 +347,7 @@ static void hold(struct virtio_rig *rig, unsigned count)
 static void test_reset_waits(void **state)
 {
 	struct virtio_rig *rig = *state;
-	unsigned resets = echo_of(rig)->resets;
+	unsigned resets;
 
 	virtio_rig_start(rig, UINT64_MAX, 0);
 	resets = echo_of(rig)->resets;
