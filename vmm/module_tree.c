@@ -127,7 +127,7 @@ static bool find(struct module_tree *tree, const char *kernel, const char *given
 
 	if (given)
 		return try_given(tree, given);
-	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - kernel) + 1 : 1, slash ? kernel : ".");
+	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - kernel) : 1, slash ? kernel : ".");
 	return try_below(tree, dir, "lib/modules") || try_below(tree, dir, "../lib/modules") ||
 	       try_host(tree);
 }
