@@ -46,25 +46,31 @@ static int open_error(const struct config_disk *disk, int code, struct err *err)
 	return err_errno(err, code, "%s", path);
 }
 
+static int examine_image(int fd, const struct config_disk *disk, struct stat *ret_stat, struct err *err)
+{
+	if (fstat(fd, ret_stat) < 0)
+		return err_errno(err, -errno, "%s", disk->path);
+	if (S_ISDIR(ret_stat->st_mode))
+		return open_error(disk, -EISDIR, err);
+	if (!S_ISREG(ret_stat->st_mode) && !S_ISBLK(ret_stat->st_mode))
+		return err_set(err, -EINVAL, "%s: neither a regular file nor a block device", disk->path);
+	/* Left on, O_NONBLOCK would make asynchronous requests fail with EAGAIN. */
+	if (fcntl(fd, F_SETFL, disk->direct ? O_DIRECT : 0) < 0)
+		return err_errno(err, -errno, "%s", disk->path);
+	return 0;
+}
+
 static int open_image(const struct config_disk *disk, struct stat *ret_stat, struct err *err)
 {
 	/* O_NONBLOCK: a FIFO must not hold us up before we see that it is one. */
 	int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (disk->direct ? O_DIRECT : 0) |
 		    (disk->read_only ? O_RDONLY : O_RDWR | O_EXCL);
 	int fd = open(disk->path, flags);
-	int r = fd < 0 ? -errno : 0;
+	int r;
 
-	if (r < 0)
-		return open_error(disk, r, err);
-	if (fstat(fd, ret_stat) < 0)
-		r = err_errno(err, -errno, "%s", disk->path);
-	else if (S_ISDIR(ret_stat->st_mode))
-		r = open_error(disk, -EISDIR, err);
-	else if (!S_ISREG(ret_stat->st_mode) && !S_ISBLK(ret_stat->st_mode))
-		r = err_set(err, -EINVAL, "%s: neither a regular file nor a block device", disk->path);
-	/* Left on, it would make asynchronous requests fail with EAGAIN. */
-	else if (fcntl(fd, F_SETFL, disk->direct ? O_DIRECT : 0) < 0)
-		r = err_errno(err, -errno, "%s", disk->path);
+	if (fd < 0)
+		return open_error(disk, -errno, err);
+	r = examine_image(fd, disk, ret_stat, err);
 	if (r < 0)
 		close(fd);
 	return r < 0 ? r : fd;
@@ -142,7 +148,7 @@ int disk_file_open(struct disk_file *ret_file, const struct config_disk *disk, b
 		   const struct disk_file *others, unsigned other_count, struct err *err)
 {
 	struct disk_file file = {.fd = -1, .path = disk->path, .read_only = disk->read_only};
-	struct stat st;
+	struct stat st = {0};
 	int r = open_image(disk, &st, err);
 
 	if (r < 0)

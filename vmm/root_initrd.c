@@ -110,7 +110,7 @@ static int make_archive(const struct module_tree *tree, const struct modules_ord
 {
 	struct module_archive archive = {
 		.init = guest_init,
-		.init_len = (size_t)(guest_init_end - guest_init),
+		.init_len = guest_init_size,
 		.conf = conf,
 		.order = order,
 		.dir = tree->path,

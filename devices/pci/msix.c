@@ -156,11 +156,17 @@ static void store_dword(struct msix *msix, uint64_t off, uint32_t val)
 
 void msix_table_write(struct msix *msix, uint64_t off, unsigned len, uint64_t val)
 {
+	uint8_t before[sizeof(val)];
+
 	if (!access_ok(off, len, (uint64_t)msix->count * MSIX_ENTRY_SIZE))
 		return;
+	memcpy(before, msix->st.table + off, len);
 	store_dword(msix, off, (uint32_t)val);
 	if (len == 8)
 		store_dword(msix, off + 4, (uint32_t)(val >> 32));
+	/* Some systems rewrite an entry that is active: it is led anew. */
+	if (memcmp(before, msix->st.table + off, len) != 0)
+		msix->active &= ~bit((unsigned)(off / MSIX_ENTRY_SIZE));
 	update(msix);
 }
 

@@ -3,9 +3,10 @@
 	.section .rodata
 	.balign 16
 	.globl guest_init
-	.globl guest_init_end
+	.globl guest_init_size
 guest_init:
 	.incbin INIT_PATH
-guest_init_end:
-	.byte 0
+1:	.balign 8
+guest_init_size:
+	.quad 1b - guest_init
 	.section .note.GNU-stack, "", @progbits

@@ -51,8 +51,13 @@ char *read_file(const char *path)
 
 	while (fd >= 0 && text && (n = read(fd, text + used, cap - used - 1)) > 0) {
 		used += (size_t)n;
-		if (used == cap - 1)
-			text = realloc(text, cap *= 2);
+		if (used == cap - 1) {
+			char *more = realloc(text, cap *= 2);
+
+			if (!more)
+				free(text);
+			text = more;
+		}
 	}
 	if (fd >= 0)
 		close(fd);

@@ -6,6 +6,6 @@
 #include <stdint.h>
 
 extern const uint8_t guest_init[];
-extern const uint8_t guest_init_end[]; /* the first byte behind it */
+extern const uint64_t guest_init_size; /* bytes */
 
 #endif

@@ -6,11 +6,11 @@
  *   table entry, 16 bytes:  +0 u64 address   +8 u32 data   +12 u32 bit 0: masked
  *   pending bits:           one bit a vector, in u64s
  *
- * An entry is read once, when its vector becomes active (MSI-X enabled, function and
- * vector not masked): then it is routed. While a vector is masked nothing that is
- * written to its entry has an effect outside the table, and what raises it is kept as
- * a pending bit. A write to the address or data of an active entry, which the
- * specification leaves undefined (6.8.2), takes effect when it becomes active again.
+ * An entry is read when its vector becomes active (MSI-X enabled, function and vector
+ * not masked), and when it is written while active, which the specification leaves
+ * undefined and some systems do: then it is routed. While a vector is masked nothing
+ * that is written to its entry has an effect outside the table, and what raises it is
+ * kept as a pending bit.
  *
  * Lock: that of the function's loop, in every function here.
  */

@@ -14,7 +14,9 @@
 #include "hull/util.h"
 #include "pci_fakes.h"
 
-enum { VECTORS = 5, APIC = 0xfee00000, TABLE = 0x4000, PBA = 0x5000 };
+enum { VECTORS = 5, TABLE = 0x4000, PBA = 0x5000 };
+
+static const uint64_t APIC = 0xfee00000;
 
 struct msix_rig {
 	struct fake_msis msis;
@@ -163,6 +165,25 @@ static void test_masked_writes_do_not_route(void **state)
 	msix_table_write(&m->msix, 16 + 8, 8, 0x77);
 	assert_int_equal(m->msis.routes, 2);
 	assert_int_equal(m->msix.lines[1].data, 0x77);
+}
+
+/* The specification does not say what that does; some systems rely on it. */
+static void test_active_writes_route(void **state)
+{
+	struct msix_rig *m = *state;
+
+	control(m, PCI_MSIX_FLAGS_ENABLE);
+	set_entry(m, 1, APIC, 0x55, 0);
+	msix_table_write(&m->msix, 16 + 8, 4, 0x56);
+	assert_int_equal(m->msis.routes, 2);
+	assert_int_equal(m->msix.lines[1].data, 0x56);
+	msix_table_write(&m->msix, 16, 4, APIC + 0x1000);
+	assert_int_equal(m->msis.routes, 3);
+	assert_true(m->msix.lines[1].address == APIC + 0x1000);
+	msix_table_write(&m->msix, 16, 8, APIC + 0x1000);
+	assert_int_equal(m->msis.routes, 3);
+	msix_raise(&m->msix, 1);
+	assert_int_equal(pulses(m, 1), 1);
 }
 
 static void test_pending(void **state)
@@ -357,6 +378,7 @@ int main(void)
 		CASE(test_capability),
 		CASE(test_routing),
 		CASE(test_masked_writes_do_not_route),
+		CASE(test_active_writes_route),
 		CASE(test_pending),
 		CASE(hostile_25_index_past_the_table),
 		CASE(hostile_25_widths),
