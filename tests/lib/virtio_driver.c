@@ -122,7 +122,7 @@ bool virtio_rig_negotiate(struct virtio_rig *rig, uint64_t features)
 
 	virtio_rig_set_status(rig, 0);
 	for (unsigned i = 0; i < 1000 && virtio_rig_status(rig) != 0; i++)
-		loop_run_once(&rig->loop, 10);
+		loop_run_once(virtio_rig_loop(rig), 10);
 	assert_int_equal(virtio_rig_status(rig), 0);
 	virtio_rig_set_status(rig, VIRTIO_CONFIG_S_ACKNOWLEDGE);
 	virtio_rig_set_status(rig, driver);
@@ -291,7 +291,7 @@ bool virtio_rig_wait(struct virtio_rig *rig, unsigned q, unsigned count)
 	while ((uint16_t)(virtio_rig_used_idx(rig, q) - rig->rings[q].used_idx) < count) {
 		if (monotonic_ns() > end)
 			return false;
-		loop_run_once(&rig->loop, 100);
+		loop_run_once(virtio_rig_loop(rig), 100);
 	}
 	return true;
 }

@@ -18,6 +18,7 @@
 #include "hull/device.h"
 #include "hull/doorbell.h"
 #include "hull/irq.h"
+#include "hull/log.h"
 #include "hull/loop.h"
 #include "hull/mem.h"
 #include "hull/msi.h"
@@ -72,9 +73,11 @@ struct rig_ring {
 
 struct virtio_rig {
 	enum virtio_rig_transport transport;
-	struct loop loop;
-	struct guest_mem all; /* RAM with a page of canary on either side */
-	struct guest_mem mem; /* what the device is given */
+	struct virtio_rig *host; /* whose loop it shares; NULL: none */
+	struct loop loop;        /* see virtio_rig_loop() */
+	struct log log;          /* without a sink, until a test gives it one */
+	struct guest_mem all;    /* RAM with a page of canary on either side */
+	struct guest_mem mem;    /* what the device is given */
 	struct bus pio;
 	struct bus mmio;
 	struct irq_line irq; /* of virtio-mmio */
@@ -114,7 +117,15 @@ struct rig_buf {
 /* A device of `type` behind `transport`; the driver has found the registers and done nothing. */
 void virtio_rig_init(struct virtio_rig *rig, enum virtio_rig_transport transport,
 		     const struct virtio_type *type, const void *params);
+/* As above, on the loop of `host` (NULL: its own): another device of the same machine, with RAM of its own.
+ */
+void virtio_rig_init_beside(struct virtio_rig *rig, struct virtio_rig *host,
+			    enum virtio_rig_transport transport, const struct virtio_type *type,
+			    const void *params);
+/* One that shares another's loop ends before it. */
 void virtio_rig_finish(struct virtio_rig *rig);
+
+struct loop *virtio_rig_loop(struct virtio_rig *rig);
 
 /* Steps the loop until it has nothing to do. */
 void virtio_rig_run(struct virtio_rig *rig);
@@ -191,8 +202,9 @@ unsigned virtio_rig_config_irqs(struct virtio_rig *rig);
 /* ---- after every hostile case ---- */
 
 /*
- * The device lives: RAM's surroundings are intact, few lines were logged, and after
- * a reset and a new start `roundtrip` succeeds (NULL: no more than DRIVER_OK stays).
+ * The device lives: the loop comes to rest, RAM's surroundings are intact, few lines were
+ * logged, and after a reset and a new start `roundtrip` succeeds (NULL: no more than
+ * DRIVER_OK stays).
  */
 void virtio_rig_check_alive(struct virtio_rig *rig, bool (*roundtrip)(struct virtio_rig *rig));
 

@@ -202,17 +202,23 @@ void virtio_rig_pci_write(struct virtio_rig *rig, unsigned off, unsigned len, ui
 	bus_write(&rig->mmio, ecam(off), len, val);
 }
 
-static bool has_work(const struct virtio_rig *rig)
+struct loop *virtio_rig_loop(struct virtio_rig *rig)
 {
-	struct pollfd fd = {.fd = rig->loop.epoll_fd, .events = POLLIN};
+	return rig->host ? virtio_rig_loop(rig->host) : &rig->loop;
+}
 
-	return poll(&fd, 1, 0) > 0 || rig->loop.tasks;
+static bool has_work(struct virtio_rig *rig)
+{
+	const struct loop *loop = virtio_rig_loop(rig);
+	struct pollfd fd = {.fd = loop->epoll_fd, .events = POLLIN};
+
+	return poll(&fd, 1, 0) > 0 || loop->tasks;
 }
 
 void virtio_rig_run(struct virtio_rig *rig)
 {
 	for (unsigned i = 0; i < 10000 && has_work(rig); i++)
-		assert_int_equal(loop_run_once(&rig->loop, 0), 0);
+		assert_int_equal(loop_run_once(virtio_rig_loop(rig), 0), 0);
 }
 
 /* ---- the function is found (virtio 1.2, 4.1.4) ---- */
@@ -299,20 +305,21 @@ static void on_event(void *arg, enum machine_event event)
 static void init_pci(struct virtio_rig *rig)
 {
 	const struct device_type *type = device_find("pci-root");
-	const struct device_env env = {.loop = &rig->loop, .mmio = &rig->mmio};
+	struct loop *loop = virtio_rig_loop(rig);
+	const struct device_env env = {.loop = loop, .mmio = &rig->mmio};
 	const struct bus_range ports = {
-		.base = CF8, .len = 8, .ops = type->ops[0], .dev = calloc(1, type->size), .loop = &rig->loop};
+		.base = CF8, .len = 8, .ops = type->ops[0], .dev = calloc(1, type->size), .loop = loop};
 	struct bus_range window = ports;
 
 	rig->root = ports.dev;
 	assert_non_null(rig->root);
-	loop_lock(&rig->loop);
+	loop_lock(loop);
 	assert_int_equal(type->init(rig->root, &env, NULL), 0);
 	assert_int_equal(virtio_pci_create(&rig->pci, rig->dev, &rig->bells.doorbells, &rig->msis.msis, NULL),
 			 0);
 	assert_int_equal(pci_root_add(rig->root, RIG_SLOT, virtio_pci_func(rig->pci), NULL), 0);
 	assert_int_equal(pci_root_assign(rig->root, BARS, BARS_SIZE, NULL), 0);
-	loop_unlock(&rig->loop);
+	loop_unlock(loop);
 	window.base = ECAM;
 	window.len = ECAM_SIZE;
 	window.ops = type->ops[1];
@@ -325,8 +332,10 @@ static void init_pci(struct virtio_rig *rig)
 
 static void init_mmio(struct virtio_rig *rig)
 {
-	struct bus_range range = {
-		.base = RIG_MMIO_BASE, .len = VIRTIO_MMIO_SIZE, .ops = &virtio_mmio_ops, .loop = &rig->loop};
+	struct bus_range range = {.base = RIG_MMIO_BASE,
+				  .len = VIRTIO_MMIO_SIZE,
+				  .ops = &virtio_mmio_ops,
+				  .loop = virtio_rig_loop(rig)};
 
 	assert_int_equal(irq_line_init(&rig->irq, NULL), 0);
 	assert_int_equal(virtio_mmio_create(&rig->vmmio, rig->dev, &rig->bells.doorbells, RIG_MMIO_BASE,
@@ -339,22 +348,27 @@ static void init_mmio(struct virtio_rig *rig)
 	rig->config = RIG_MMIO_BASE + VIRTIO_MMIO_CONFIG;
 }
 
-void virtio_rig_init(struct virtio_rig *rig, enum virtio_rig_transport transport,
-		     const struct virtio_type *type, const void *params)
+void virtio_rig_init_beside(struct virtio_rig *rig, struct virtio_rig *host,
+			    enum virtio_rig_transport transport, const struct virtio_type *type,
+			    const void *params)
 {
 	static const struct doorbells_ops bell_ops = {.attach = attach, .detach = detach};
 	static const struct msis_ops msi_ops = {.route = route, .release = release};
 	const struct virtio_env env = {
-		.loop = &rig->loop,
+		.loop = host ? virtio_rig_loop(host) : &rig->loop,
 		.mem = &rig->mem,
+		.log = &rig->log,
 		.events = {.fn = on_event, .arg = rig},
 	};
 
 	memset(rig, 0, sizeof(*rig));
+	rig->host = host;
+	rig->log.level = LOG_WARN;
 	rig->transport = transport;
 	rig->bells.doorbells.ops = &bell_ops;
 	rig->msis.msis.ops = &msi_ops;
-	assert_int_equal(loop_init(&rig->loop, NULL), 0);
+	if (!host)
+		assert_int_equal(loop_init(&rig->loop, NULL), 0);
 	init_mem(rig);
 	bus_init(&rig->pio, "port");
 	bus_init(&rig->mmio, "memory");
@@ -363,6 +377,12 @@ void virtio_rig_init(struct virtio_rig *rig, enum virtio_rig_transport transport
 		init_pci(rig);
 	else
 		init_mmio(rig);
+}
+
+void virtio_rig_init(struct virtio_rig *rig, enum virtio_rig_transport transport,
+		     const struct virtio_type *type, const void *params)
+{
+	virtio_rig_init_beside(rig, NULL, transport, type, params);
 }
 
 void virtio_rig_finish(struct virtio_rig *rig)
@@ -378,5 +398,6 @@ void virtio_rig_finish(struct virtio_rig *rig)
 	bus_finish(&rig->pio);
 	bus_finish(&rig->mmio);
 	mem_finish(&rig->all);
-	loop_finish(&rig->loop);
+	if (!rig->host)
+		loop_finish(&rig->loop);
 }
