@@ -14,6 +14,12 @@
 enum {
 	BOUNCE_BYTES = 256 << 10, /* at most; what is longer takes several attempts */
 	PAGE_BYTES = 4096,
+
+	/*
+	 * One call transfers so much at most. The kernel may do all of it inside the call that
+	 * starts it, while others wait for the loop, and a guest may name the same memory many times.
+	 */
+	TRANSFER_BYTES = 2 << 20,
 };
 
 /* Moves the attempt's place in the request's iov on by `n` bytes. */
@@ -82,11 +88,41 @@ static bool is_aligned(const struct block_abilities *can, const struct block_att
 	return true;
 }
 
+/*
+ * Plans a transfer straight from or to what is not done of the request's iov: whole
+ * entries, or a part of the first.
+ */
+static void plan_entries(struct block_attempt *a)
+{
+	const struct block_request *req = a->req;
+	uint64_t skip = a->first_offset;
+	unsigned n = 0;
+
+	a->iov = req->iov + a->first;
+	for (a->len = 0; n < IOV_MAX && a->first + n < req->iov_count && a->len < TRANSFER_BYTES; n++) {
+		uint64_t part = a->iov[n].iov_len - skip;
+
+		if (a->len && part > TRANSFER_BYTES - a->len)
+			break;
+		a->len += part;
+		skip = 0;
+	}
+	a->iov_count = n;
+	a->skipped = a->first_offset != 0 || a->len > TRANSFER_BYTES;
+	if (!a->skipped)
+		return;
+	a->len = min_u64(a->len, TRANSFER_BYTES);
+	a->saved = a->iov[0];
+	a->iov[0].iov_base = (uint8_t *)a->saved.iov_base + a->first_offset;
+	a->iov[0].iov_len = min_u64(a->saved.iov_len - a->first_offset, a->len);
+}
+
 static int plan_transfer(const struct block_abilities *can, struct block_attempt *a, uint64_t left)
 {
 	struct block_request *req = a->req;
 	int r;
 
+	advance(a, 0); /* over empty entries */
 	a->method = req->op == BLOCK_READ ? BLOCK_PREADV : BLOCK_PWRITEV;
 	if ((a->offset | left) & (can->limits.offset_align - 1) || a->first >= req->iov_count)
 		return -EIO;
@@ -96,15 +132,7 @@ static int plan_transfer(const struct block_abilities *can, struct block_attempt
 			copy_bounce(a, a->len, true);
 		return r;
 	}
-	a->len = left;
-	a->iov = req->iov + a->first;
-	a->iov_count = (unsigned)min_u64(req->iov_count - a->first, IOV_MAX);
-	a->skipped = a->first_offset != 0;
-	if (a->skipped) {
-		a->saved = a->iov[0];
-		a->iov[0].iov_base = (uint8_t *)a->saved.iov_base + a->first_offset;
-		a->iov[0].iov_len = a->saved.iov_len - a->first_offset;
-	}
+	plan_entries(a);
 	return 0;
 }
 

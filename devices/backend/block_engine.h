@@ -57,7 +57,7 @@ struct block_attempt {
 	struct block_request *req;
 	struct io_engine *engine; /* that has it */
 	struct iovec saved;       /* what iov[0] was, when `skipped` */
-	bool skipped;             /* iov[0] starts later than in the request */
+	bool skipped;             /* iov[0] starts later, or is shorter, than in the request */
 	void *bounce;             /* memory of our own: aligned, or zeroes; NULL: not needed so far */
 	struct iovec bounce_iov;
 	unsigned first;        /* entry of the request's iov that is not done */

@@ -496,6 +496,45 @@ static void test_fault_4_short(void **state)
 	free(p);
 }
 
+/* However much a request asks for, and of the same memory: each call of the kernel does a bounded part. */
+static void test_hostile_large(void **state)
+{
+	enum { CALL = 2 << 20, LEN = 3 << 20 };
+	static const unsigned lens[][4] = {
+		{LEN, LEN, LEN, LEN},
+		{0, 0, LEN, 0},
+		{1 << 20, 1 << 20, 1 << 20, 1 << 20},
+		{4096, LEN - 4096, LEN - 4096, 4096},
+	};
+	struct fx *fx = *state;
+	uint8_t *p = buffer(LEN);
+
+	for (unsigned i = 0; i < ARRAY_SIZE(lens); i++) {
+		struct io *io = io_new(fx, BLOCK_READ, 4096, p, LEN);
+		struct iovec copy[IO_IOVS];
+
+		memset(p, 0, LEN);
+		split(io, p, LEN, lens[i], 4);
+		memcpy(copy, io->iov, sizeof(copy));
+		fx->seen_count = 0;
+		submit_unlocked(io);
+		commit(fx);
+		run_until(fx, fx->dones + !io->done);
+		assert_memory_equal(copy, io->iov, sizeof(copy));
+		assert_int_equal(finish(io), 0);
+		check_filled(p, 4096, LEN);
+		assert_true(fx->seen_count >= 2);
+		for (unsigned k = 0; k < fx->seen_count; k++)
+			assert_true(fx->seen[k].len > 0 && fx->seen[k].len <= CALL);
+	}
+	memset(p, 0, LEN);
+	fx->seen_count = 0;
+	assert_int_equal(do_rw(fx, BLOCK_WRITE, 0, p, LEN), 0);
+	assert_true(fx->seen_count >= 2);
+	check_file(fx, 0, LEN);
+	free(p);
+}
+
 /* With O_DIRECT only whole blocks count; without, every byte does. */
 static void test_fault_4_odd_short(void **state)
 {
@@ -1091,6 +1130,7 @@ static const struct {
 	{"fault_4_eintr_eagain", test_fault_4_eintr_eagain},
 	{"fault_4_eagain_for_ever", test_fault_4_eagain_for_ever},
 	{"fault_5_truncated", test_fault_5_truncated},
+	{"hostile_large", test_hostile_large},
 	{"flushes_together", test_flushes_together},
 	{"discard", test_discard},
 	{"discard_off", test_discard_off},
