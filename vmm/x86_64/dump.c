@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "hull/arch.h"
 #include "hull/util.h"
@@ -32,17 +34,32 @@ static size_t put_registers(char *buf, size_t len, const struct kvm_regs *r, con
 	return n < 0 ? 0 : (size_t)min_u64((uint64_t)n, len - 1);
 }
 
+/*
+ * Copies guest memory that may be what the guest has lost: this call fails where a
+ * plain read would be a signal, and our own end.
+ */
+static bool copy_code(void *from, uint8_t code[static CODE_BYTES])
+{
+	const struct iovec local = {code, CODE_BYTES};
+	const struct iovec guest = {from, CODE_BYTES};
+
+	return process_vm_readv(getpid(), &local, 1, &guest, 1, 0) == CODE_BYTES;
+}
+
 static size_t put_code(const struct vcpu *vcpu, uint64_t linear, char *buf, size_t used, size_t len)
 {
 	struct kvm_translation t = {.linear_address = linear};
-	const uint8_t *code;
+	uint8_t code[CODE_BYTES];
 	char byte[4];
+	void *p;
 
 	if (ioctl(vcpu->fd, KVM_TRANSLATE, &t) < 0 || !t.valid)
 		return put(buf, used, len, "code: not mapped\n");
-	code = mem_ptr(vcpu->env.mem, t.physical_address, CODE_BYTES);
-	if (!code)
+	p = mem_ptr(vcpu->env.mem, t.physical_address, CODE_BYTES);
+	if (!p)
 		return put(buf, used, len, "code: not in RAM\n");
+	if (!copy_code(p, code))
+		return put(buf, used, len, "code: lost\n");
 	used = put(buf, used, len, "code:");
 	for (unsigned i = 0; i < CODE_BYTES; i++) {
 		snprintf(byte, sizeof(byte), " %02x", code[i]);
