@@ -142,7 +142,7 @@ guest_tools() {
 			ldd "$program" | grep -o '/[^ ]*' | sort -u | xargs cp -L --parents -t "$tree"
 		done
 		mkdir -p "$tree/etc"
-		mke2fs -q -t ext4 -d "$tree" "$temp/image" $(($(du -sm "$tree" | cut -f 1) * 5 / 4 + 16))M
+		mke2fs -q -t ext4 -d "$tree" "$temp/image" $(($(du -sm "$tree" | cut -f 1) * 5 / 4 + 16))M >/dev/null
 		mv "$temp/image" "$image"
 		rm -rf "$temp"
 	fi
