@@ -119,8 +119,9 @@ static void on_disk_full(struct loop_task *task)
 {
 	struct machine *m = container_of(task, struct machine, full_task);
 
-	machine_pause(m);
-	machine_disks_report_full(m->disks);
+	/* None is, when the machine was resumed between the disk's word and now. */
+	if (machine_disks_report_full(m->disks))
+		machine_pause(m);
 }
 
 /* ---- the console ---- */

@@ -199,18 +199,22 @@ int machine_disks_start(struct machine_disks *disks, struct err *err)
 	return 0;
 }
 
-void machine_disks_report_full(struct machine_disks *disks)
+bool machine_disks_report_full(struct machine_disks *disks)
 {
+	bool any = false;
+
 	for (unsigned i = 0; disks && i < disks->count; i++) {
 		struct machine_disk *disk = &disks->disks[i];
 
-		if (__atomic_exchange_n(&disk->full, false, __ATOMIC_ACQ_REL))
-			log_line(
-				disks->machine->log, LOG_ERROR,
-				"disk %s: no space left on the host; the machine is paused: free some space, "
-				"then 'kill -CONT %d'",
-				disk->config->path, disks->machine->supervisor);
+		if (!__atomic_exchange_n(&disk->full, false, __ATOMIC_ACQ_REL))
+			continue;
+		any = true;
+		log_line(disks->machine->log, LOG_ERROR,
+			 "disk %s: no space left on the host; the machine is paused: free some space, "
+			 "then 'kill -CONT %d'",
+			 disk->config->path, disks->machine->supervisor);
 	}
+	return any;
 }
 
 void machine_disks_resume(struct machine_disks *disks)
@@ -221,6 +225,8 @@ void machine_disks_resume(struct machine_disks *disks)
 	for (unsigned i = 0; i < disks->count; i++) {
 		struct virtio_dev *dev = disks->disks[i].dev;
 
+		/* What was found before is to be found again, or has been cured. */
+		__atomic_store_n(&disks->disks[i].full, false, __ATOMIC_RELEASE);
 		if (dev->type->resume)
 			dev->type->resume(dev);
 	}

@@ -8,6 +8,8 @@
 #ifndef HULL_VMM_MACHINE_DISKS_H
 #define HULL_VMM_MACHINE_DISKS_H
 
+#include <stdbool.h>
+
 #include "hull/err.h"
 #include "machine.h"
 
@@ -17,8 +19,11 @@ int machine_disks_build(struct machine *machine, void *pci_root, struct err *err
 /* Starts the thread. NULL is fine here and below. */
 int machine_disks_start(struct machine_disks *disks, struct err *err);
 
-/* Says which disks have found no space since the last call. Any thread. */
-void machine_disks_report_full(struct machine_disks *disks);
+/*
+ * Says which disks have found no space since the last call, and have not been
+ * resumed since. False: none. Any thread.
+ */
+bool machine_disks_report_full(struct machine_disks *disks);
 
 /* The devices try again what waits for space. Any thread; takes the disks' lock. */
 void machine_disks_resume(struct machine_disks *disks);
