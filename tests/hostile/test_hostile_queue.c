@@ -111,13 +111,15 @@ static void hostile_02_next(void **state)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(nexts); i++) {
 		hostile_begin(h);
-		desc(h, 0, hostile_place(0), 16, NEXT, nexts[i]);
-		offer(h, 0);
+		desc(h, 0, hostile_place(0), 16, 0, 0); /* a good end, for those who cut the index */
+		desc(h, 1, hostile_place(0), 16, NEXT, nexts[i]);
+		offer(h, 1);
 		check_refused(h);
 		/* In a table of two, what is in the queue's is past the end. */
 		hostile_begin(h);
+		for (unsigned d = 1; d < SIZE; d++)
+			table(h, d, hostile_place(0), 16, 0, 0);
 		table(h, 0, hostile_place(0), 16, NEXT, i == 0 ? 2 : nexts[i]);
-		table(h, 1, hostile_place(0), 16, 0, 0);
 		desc(h, 0, TABLE, 32, INDIRECT, 0);
 		offer(h, 0);
 		check_refused(h);
