@@ -130,7 +130,7 @@ static bool test_program(int kvm_fd, const struct program *program, unsigned num
 		     strstr(seen.end.registers, "code: lost");
 
 	printf("%s %u - %s\n# %s%s (%u)\n", ok ? "ok" : "not ok", number, program->name, err.msg,
-	       seen.end.text, seen.end.kind);
+	       seen.end.text, (unsigned)seen.end.kind);
 	fflush(stdout);
 	return ok;
 }
