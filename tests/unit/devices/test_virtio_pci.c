@@ -939,7 +939,7 @@ static void test_impossible_state(void **state)
 	store_le16(buf + vector, QUEUES + 1);
 	assert_int_equal(state_load(&virtio_pci_state_table, virtio_pci_state(p->pci), buf, size, NULL), 0);
 	assert_int_equal(virtio_pci_restored(p->pci, &err), -EINVAL);
-	store_le16(vector, QUEUES);
+	store_le16(buf + vector, QUEUES);
 	assert_int_equal(state_load(&virtio_pci_state_table, virtio_pci_state(p->pci), buf, size, NULL), 0);
 	assert_int_equal(virtio_pci_restored(p->pci, &err), 0);
 	free(buf);
