@@ -41,6 +41,9 @@ enum {
 	ROUNDS = 4,
 
 	SYNC_THREADS = 4,
+
+	/* No more is started with so many bytes in flight: the kernel may copy them all in one call. */
+	BYTES_IN_FLIGHT = 32 << 20,
 };
 
 static const uint64_t pause_ns = 2000000;
@@ -65,6 +68,7 @@ struct block_raw {
 	bool flushing;                  /* there is a current one */
 
 	unsigned in_flight;          /* attempts that are not in `unused` */
+	uint64_t bytes;              /* that engines are reading and writing */
 	struct block_attempt *again; /* to be given to an engine */
 	struct block_attempt *later; /* the same, when `timer` expires */
 	struct block_attempt *unused;
@@ -228,15 +232,22 @@ static void attempt_failed(struct block_raw *raw, struct block_attempt *a, int e
 	end_attempt(raw, a, error);
 }
 
+static bool is_transfer(const struct block_attempt *a)
+{
+	return a->method == BLOCK_PREADV || a->method == BLOCK_PWRITEV;
+}
+
 void block_raw_attempted(struct block_raw *raw, struct block_attempt *a, int64_t result)
 {
 	a->engine->in_flight--;
+	if (is_transfer(a))
+		raw->bytes -= a->len;
 	if (raw->faults)
 		result = raw->faults->result(raw->faults->arg, a->req->op, a->offset, a->len, result);
 	block_attempt_restore(a);
 	if (result < 0)
 		attempt_failed(raw, a, (int)result);
-	else if (a->method == BLOCK_PREADV || a->method == BLOCK_PWRITEV)
+	else if (is_transfer(a))
 		transferred(raw, a, (uint64_t)result);
 	else
 		end_attempt(raw, a, 0);
@@ -269,6 +280,8 @@ static void start_attempt(struct block_raw *raw, struct block_attempt *a)
 		end_attempt(raw, a, r < 0 ? r : 0);
 		return;
 	}
+	if (is_transfer(a))
+		raw->bytes += a->len;
 	a->engine->in_flight++;
 	a->engine->ops->submit(a->engine, a);
 }
@@ -311,7 +324,7 @@ static void start_request(struct block_raw *raw, struct block_request *req)
 
 static bool has_room(const struct block_raw *raw)
 {
-	return raw->in_flight < BLOCK_IN_FLIGHT;
+	return raw->in_flight < BLOCK_IN_FLIGHT && raw->bytes < BYTES_IN_FLIGHT;
 }
 
 static bool can_flush(const struct block_raw *raw)

@@ -535,6 +535,30 @@ static void test_hostile_large(void **state)
 	free(p);
 }
 
+/* Many large requests: the loop gets its turn before all of them have been copied. */
+static void test_hostile_large_and_many(void **state)
+{
+	enum { COUNT = 64, LEN = 3 << 20, ONE_TURN = 4 * (34 << 20) };
+	struct fx *fx = *state;
+	uint8_t *p = buffer(LEN);
+	struct io *io[COUNT];
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < COUNT; i++) {
+		io[i] = io_new(fx, BLOCK_READ, 4096, p, LEN);
+		submit_unlocked(io[i]);
+	}
+	commit(fx);
+	for (unsigned i = 0; i < fx->seen_count; i++)
+		bytes += fx->seen[i].len;
+	assert_true(bytes <= ONE_TURN);
+	run_until(fx, COUNT);
+	for (unsigned i = 0; i < COUNT; i++)
+		assert_int_equal(finish(io[i]), 0);
+	check_filled(p, 4096, LEN);
+	free(p);
+}
+
 /* With O_DIRECT only whole blocks count; without, every byte does. */
 static void test_fault_4_odd_short(void **state)
 {
@@ -1131,6 +1155,7 @@ static const struct {
 	{"fault_4_eagain_for_ever", test_fault_4_eagain_for_ever},
 	{"fault_5_truncated", test_fault_5_truncated},
 	{"hostile_large", test_hostile_large},
+	{"hostile_large_and_many", test_hostile_large_and_many},
 	{"flushes_together", test_flushes_together},
 	{"discard", test_discard},
 	{"discard_off", test_discard_off},
