@@ -526,7 +526,7 @@ static void test_many(void **state)
 
 /* ---- hostile cases, by their numbers ---- */
 
-static void test_hostile_3_addresses(void **state)
+static void test_hostile_03_addresses(void **state)
 {
 	static const uint64_t bad[] = {RAM_END, RAM_END - 100, UINT64_MAX - 100, UINT64_C(0xe0000000),
 				       0xfffffffffffff000};
@@ -557,7 +557,7 @@ static void test_hostile_3_addresses(void **state)
 	free(ram);
 }
 
-static void test_hostile_4_lengths(void **state)
+static void test_hostile_04_lengths(void **state)
 {
 	struct fx *fx = *state;
 	struct rig_buf pieces[SIZE];
@@ -577,7 +577,7 @@ static void test_hostile_4_lengths(void **state)
 	assert_int_equal(fx->disk.call_count, 0);
 }
 
-static void test_hostile_5_empty(void **state)
+static void test_hostile_05_empty(void **state)
 {
 	struct fx *fx = *state;
 	struct rig_buf pieces[4] = {{HEADERS, 0, READ}, {0, 0, READ}, {STATUS, 0, WRITE}, {0, 0, WRITE}};
@@ -588,7 +588,7 @@ static void test_hostile_5_empty(void **state)
 	assert_int_equal(do_in(fx, 0, 512), VIRTIO_BLK_S_OK);
 }
 
-static void test_hostile_7_directions(void **state)
+static void test_hostile_07_directions(void **state)
 {
 	struct fx *fx = *state;
 	const struct rig_buf writable_header[] = {
@@ -960,10 +960,10 @@ static const struct {
 	{"one_commit_one_interrupt", test_one_commit_one_interrupt},
 	{"queues", test_queues},
 	{"many", test_many},
-	{"hostile_3_addresses", test_hostile_3_addresses},
-	{"hostile_4_lengths", test_hostile_4_lengths},
-	{"hostile_5_empty", test_hostile_5_empty},
-	{"hostile_7_directions", test_hostile_7_directions},
+	{"hostile_03_addresses", test_hostile_03_addresses},
+	{"hostile_04_lengths", test_hostile_04_lengths},
+	{"hostile_05_empty", test_hostile_05_empty},
+	{"hostile_07_directions", test_hostile_07_directions},
 	{"hostile_13_reset_in_flight", test_hostile_13_reset_in_flight},
 	{"hostile_14_resets", test_hostile_14_resets},
 	{"hostile_15_never_reaped", test_hostile_15_never_reaped},
