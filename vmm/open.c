@@ -111,6 +111,14 @@ static void open_console(struct resources *res, const struct vm_config *config)
 	res->console_out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 }
 
+/* A file's error begins with its path: which option named it goes before. */
+static void name_option(struct err *err, const char *option)
+{
+	const struct err cause = *err;
+
+	err_set(err, cause.code, "%s %s", option, cause.msg);
+}
+
 static int open_disks(struct resources *res, const struct vm_config *config, bool lock, struct err *err)
 {
 	int r = 0;
@@ -119,9 +127,13 @@ static int open_disks(struct resources *res, const struct vm_config *config, boo
 		r = disk_file_open(&res->disks[i], &config->disks[i], lock, res->disks, i, err);
 		if (r == 0)
 			res->disk_count++;
-		else if (r == -EISDIR && i == 0 && config->root.path[0])
+		else if (i > 0 || !config->root.path[0])
+			name_option(err, "--disk");
+		else if (r == -EISDIR)
 			err_set(err, r, "--root %s: a directory as root is not there yet: give a disk image",
 				config->root.path);
+		else
+			name_option(err, "--root");
 	}
 	return r;
 }
@@ -135,10 +147,14 @@ static int open_files(struct resources *res, const struct vm_config *config, boo
 	r = find_kernel(config, res->kernel_path, sizeof(res->kernel_path), err);
 	if (r == 0)
 		r = open_regular(res->kernel_path, &res->kernel, err);
+	if (r < 0 && config->kernel)
+		name_option(err, "--kernel");
 	for (unsigned i = 0; r == 0 && i < config->initrd_count; i++) {
 		r = open_regular(config->initrds[i], &res->initrds[i], err);
 		if (r == 0)
 			res->initrd_count++;
+		else
+			name_option(err, "--initrd");
 	}
 	return r == 0 ? open_disks(res, config, lock, err) : r;
 }

@@ -46,6 +46,14 @@ static int open_error(const struct config_disk *disk, int code, struct err *err)
 	return err_errno(err, code, "%s", path);
 }
 
+/* The kernel opens a read-only block device for writing, and then fails each write. */
+static bool is_read_only_device(int fd, const struct stat *st)
+{
+	int read_only = 0;
+
+	return S_ISBLK(st->st_mode) && ioctl(fd, BLKROGET, &read_only) == 0 && read_only;
+}
+
 static int examine_image(int fd, const struct config_disk *disk, struct stat *ret_stat, struct err *err)
 {
 	if (fstat(fd, ret_stat) < 0)
@@ -54,6 +62,9 @@ static int examine_image(int fd, const struct config_disk *disk, struct stat *re
 		return open_error(disk, -EISDIR, err);
 	if (!S_ISREG(ret_stat->st_mode) && !S_ISBLK(ret_stat->st_mode))
 		return err_set(err, -EINVAL, "%s: neither a regular file nor a block device", disk->path);
+	if (!disk->read_only && is_read_only_device(fd, ret_stat))
+		return err_set(err, -EROFS, "%s: a read-only block device (',ro' after the path reads only)",
+			       disk->path);
 	/* Left on, O_NONBLOCK would make asynchronous requests fail with EAGAIN. */
 	if (fcntl(fd, F_SETFL, disk->direct ? O_DIRECT : 0) < 0)
 		return err_errno(err, -errno, "%s", disk->path);
@@ -82,6 +93,8 @@ static int find_size(int fd, const struct stat *st, const char *path, uint64_t *
 
 	if (S_ISBLK(st->st_mode) && ioctl(fd, BLKGETSIZE64, &size) < 0)
 		return err_errno(err, -errno, "%s: its size", path);
+	if (size == 0 && S_ISBLK(st->st_mode))
+		return err_set(err, -EINVAL, "%s: a block device without a medium", path);
 	if (size == 0)
 		return err_set(err, -EINVAL, "%s: is empty; 'truncate -s 10G' makes an image of 10 GiB",
 			       path);
