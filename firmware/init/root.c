@@ -21,6 +21,8 @@ static void wait_for(const char *device)
 	for (long waited = 0; stat(device, &st) < 0; waited += step) {
 		struct timespec ts = {.tv_nsec = step * 1000000};
 
+		if (waited >= WAIT_MS && access("/dev/vda", F_OK) == 0)
+			die("there is no %s among the disks and their partitions", device);
 		if (waited >= WAIT_MS)
 			die("%s has not appeared within %d s: does the kernel have a driver for virtio disks?",
 			    device, WAIT_MS / 1000);
