@@ -17,6 +17,7 @@
 enum { FIELD_BYTES = 128 };
 
 static const char root_id[] = "root";
+static const char *const root_modes[] = {[ROOT_RW] = "rw", [ROOT_RO] = "ro", [ROOT_COW] = "cow"};
 
 /* Returns 0, or a negative errno: the key's row adds which key it was. */
 typedef int set_fn(struct config_disk *disk, const char *value);
@@ -237,12 +238,15 @@ static bool has_root(const struct vm_config *c)
 	return c->root.path[0] != '\0';
 }
 
+const char *config_root_mode(enum root_mode mode)
+{
+	return root_modes[mode];
+}
+
 static int parse_root_mode(const char *word, enum root_mode *ret_mode)
 {
-	static const char *const modes[] = {[ROOT_RW] = "rw", [ROOT_RO] = "ro", [ROOT_COW] = "cow"};
-
-	for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
-		if (strcmp(word, modes[i]) == 0) {
+	for (unsigned i = 0; i < ARRAY_SIZE(root_modes); i++) {
+		if (strcmp(word, root_modes[i]) == 0) {
 			*ret_mode = (enum root_mode)i;
 			return 0;
 		}

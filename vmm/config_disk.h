@@ -11,6 +11,9 @@ int config_apply_disk(struct vm_config *c, const char *option, const char *value
 /* --root IMAGE[,ro|rw|cow]: disk 0 from now on, whatever came before; given again, the last one counts. */
 int config_apply_root(struct vm_config *c, const char *option, const char *value, struct err *err);
 
+/* The word of --root for a mode. */
+const char *config_root_mode(enum root_mode mode);
+
 /* After all options: ids, serial numbers and queues that were not given. Errors: -EINVAL, an id is not
  * unique. */
 int config_finish_disks(struct vm_config *c, struct err *err);

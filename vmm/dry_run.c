@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "config_disk.h"
 #include "hull/arch.h"
 #include "open.h"
 #include "resolve.h"
@@ -110,11 +111,10 @@ static json_t *disks_json(const struct vm_config *config, const struct resources
 
 static json_t *root_json(const struct vm_config *config)
 {
-	static const char *const modes[] = {[ROOT_RW] = "rw", [ROOT_RO] = "ro", [ROOT_COW] = "cow"};
-
 	if (!config->root.path[0])
 		return json_null();
-	return json_pack("{s:s, s:s}", "path", config->root.path, "mode", modes[config->root.mode]);
+	return json_pack("{s:s, s:s}", "path", config->root.path, "mode",
+			 config_root_mode(config->root.mode));
 }
 
 static json_t *initrds_json(const struct resources *res)

@@ -200,7 +200,8 @@ int module_tree_find(const struct boot_file *kernel, struct module_tree *ret, st
 				"$HULL_MODULES: no modules of the kernel (%s) in %s, nor in lib/modules/ there",
 				version, given);
 		err_set(looked, -ENOENT,
-			"%s: no modules found (lib/modules/%s beside it, or in /; $HULL_MODULES)",
+			"%s: no modules found: no lib/modules/%s in its directory, in the one above, or in /; "
+			"$HULL_MODULES can name another place",
 			kernel->path, version);
 		return 0;
 	}

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "config_disk.h"
 #include "decoder.h"
 #include "filesystem.h"
 #include "hull/guest_init.h"
@@ -69,10 +70,9 @@ static int resolve(const struct module_tree *tree, const struct needs *needs, st
 
 static int make_conf(const struct root_request *req, enum filesystem_kind kind, char *conf, size_t cap)
 {
-	static const char *const modes[] = {[ROOT_RW] = "rw", [ROOT_RO] = "ro", [ROOT_COW] = "cow"};
 	const char *type = filesystem_name(kind);
 
-	return snprintf(conf, cap, "device /dev/vda\nmode %s\n%s%s%s", modes[req->mode],
+	return snprintf(conf, cap, "device /dev/vda\nmode %s\n%s%s%s", config_root_mode(req->mode),
 			type ? "fstype " : "", type ? type : "", type ? "\n" : "");
 }
 
