@@ -147,7 +147,7 @@ static const struct key_row disk_keys[] = {
 	{"ro", NULL, set_read_only},
 	{"direct", NULL, set_direct},
 	{"id", "1 to 20 letters, digits, '.', '_' and '-', the first a letter or digit", set_id},
-	{"serial", "1 to 20 printable bytes", set_serial},
+	{"serial", "1 to 20 printable ASCII characters", set_serial},
 	{"format", "raw", set_format},
 	{"engine", "io_uring, aio or sync", set_engine},
 	{"discard", "on or off", set_discard},

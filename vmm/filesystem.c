@@ -20,6 +20,7 @@ static const struct magic {
 	{FILESYSTEM_F2FS, "f2fs", 1024, 4, "\x10\x20\xf5\xf2"},
 	{FILESYSTEM_BTRFS, "btrfs", 65536 + 64, 8, "_BHRfS_M"},
 	{FILESYSTEM_PARTITIONS, NULL, 512, 8, "EFI PART"},
+	{FILESYSTEM_QCOW2, NULL, 0, 4, "QFI\xfb"},
 	{FILESYSTEM_VFAT, "vfat", 82, 5, "FAT32"},
 	{FILESYSTEM_VFAT, "vfat", 54, 5, "FAT16"},
 	{FILESYSTEM_VFAT, "vfat", 54, 5, "FAT12"},

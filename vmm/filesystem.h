@@ -13,6 +13,7 @@ enum filesystem_kind {
 	FILESYSTEM_F2FS,
 	FILESYSTEM_VFAT,
 	FILESYSTEM_PARTITIONS, /* none: a partition table, MBR or GPT */
+	FILESYSTEM_QCOW2,      /* none: an image that is not raw */
 };
 
 /* A glance at a few fixed places of `fd`; what cannot be read is unknown. Nothing is trusted to be whole. */

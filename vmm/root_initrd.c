@@ -149,6 +149,11 @@ int root_initrd_make(const struct root_request *req, int *ret_fd, struct err *re
 		return err_set(err, -EINVAL,
 			       "--root %s: has partitions: name the one with the root by -a root=/dev/vda1",
 			       req->image_path);
+	if (kind == FILESYSTEM_QCOW2)
+		return err_set(
+			err, -EINVAL,
+			"--root %s: a qcow2 image, and not a raw one: 'qemu-img convert -O raw' makes one of it",
+			req->image_path);
 	make_conf(req, kind, conf, sizeof(conf));
 	r = module_tree_find(req->kernel, &tree, ret_note, err);
 	if (r == 0 && tree.dir >= 0) {

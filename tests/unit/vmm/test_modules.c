@@ -274,6 +274,7 @@ static void filesystems(void **state)
 	assert_int_equal(kind_of("FAT32   ", 8, 82), FILESYSTEM_VFAT);
 	assert_int_equal(kind_of("\x55\xaa", 2, 510), FILESYSTEM_PARTITIONS);
 	assert_int_equal(kind_of("EFI PART", 8, 512), FILESYSTEM_PARTITIONS);
+	assert_int_equal(kind_of("QFI\xfb", 4, 0), FILESYSTEM_QCOW2);
 	assert_string_equal(filesystem_name(FILESYSTEM_EXT), "ext4");
 	assert_string_equal(filesystem_name(FILESYSTEM_BTRFS), "btrfs");
 	assert_null(filesystem_name(FILESYSTEM_PARTITIONS));
