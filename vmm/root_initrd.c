@@ -39,7 +39,7 @@ static void list_needs(const struct root_request *req, enum filesystem_kind kind
 {
 	need(needs, req->transport == TRANSPORT_MMIO ? "virtio_mmio" : "virtio_pci", false);
 	need(needs, "virtio_blk", false);
-	/* With rootfstype= it is the user's to say; what is unknown may be built in. */
+	/* Nobody looks into partitions: ext4 is the likeliest there, and all else may be built in. */
 	if (kind == FILESYSTEM_UNKNOWN || kind == FILESYSTEM_PARTITIONS)
 		need(needs, "ext4", true);
 	else
