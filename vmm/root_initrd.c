@@ -28,11 +28,36 @@ enum { NEEDS_MAX = 8 };
 struct needs {
 	struct need list[NEEDS_MAX];
 	unsigned count;
+	char type[32]; /* of a file system, as the user gave it */
 };
 
 static void need(struct needs *needs, const char *name, bool optional)
 {
 	needs->list[needs->count++] = (struct need){name, optional};
+}
+
+/* What follows `prefix` in the first word of `line` that begins with it, or NULL. */
+static const char *find_word(const char *line, const char *prefix)
+{
+	const char *p = line;
+
+	while ((p = strstr(p, prefix)) != NULL) {
+		if (p == line || p[-1] == ' ')
+			return p + strlen(prefix);
+		p++;
+	}
+	return NULL;
+}
+
+/* The kind that the user names, for partitions, into which nobody looks. */
+static void need_rootfstype(struct needs *needs, const char *append)
+{
+	const char *type = find_word(append, "rootfstype=");
+
+	if (!type)
+		return;
+	snprintf(needs->type, sizeof(needs->type), "%.*s", (int)strcspn(type, " ,"), type);
+	need(needs, needs->type, true);
 }
 
 static void list_needs(const struct root_request *req, enum filesystem_kind kind, struct needs *needs)
@@ -44,6 +69,7 @@ static void list_needs(const struct root_request *req, enum filesystem_kind kind
 		need(needs, "ext4", true);
 	else
 		need(needs, filesystem_name(kind), false);
+	need_rootfstype(needs, req->append);
 	/* What the mount would ask modprobe for, and there is none. */
 	if (kind == FILESYSTEM_VFAT) {
 		need(needs, "nls_cp437", true);
@@ -74,19 +100,6 @@ static int make_conf(const struct root_request *req, enum filesystem_kind kind, 
 
 	return snprintf(conf, cap, "device /dev/vda\nmode %s\n%s%s%s", config_root_mode(req->mode),
 			type ? "fstype " : "", type ? type : "", type ? "\n" : "");
-}
-
-/* True when a word of `line` begins with `prefix`. */
-static bool has_word(const char *line, const char *prefix)
-{
-	const char *p = line;
-
-	while ((p = strstr(p, prefix)) != NULL) {
-		if (p == line || p[-1] == ' ')
-			return true;
-		p++;
-	}
-	return false;
 }
 
 /* ---- the archive ---- */
@@ -145,7 +158,7 @@ int root_initrd_make(const struct root_request *req, int *ret_fd, struct err *re
 	char conf[256];
 	int r;
 
-	if (kind == FILESYSTEM_PARTITIONS && !has_word(req->append, "root=/dev/"))
+	if (kind == FILESYSTEM_PARTITIONS && !find_word(req->append, "root=/dev/"))
 		return err_set(err, -EINVAL,
 			       "--root %s: has partitions: name the one with the root by -a root=/dev/vda1",
 			       req->image_path);

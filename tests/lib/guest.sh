@@ -5,8 +5,8 @@
 # and the loop over the tests. A suite sources scripts/lib.sh and this, defines
 # the array `tests` and ends in `run_tests "$@"`.
 
-# shellcheck source=scripts/guest.sh
-. "$root/scripts/guest.sh"
+# shellcheck source=tests/lib/initramfs.sh
+. "$root/tests/lib/initramfs.sh"
 
 hull=${HULL:-$root/build/hull}
 # How long a boot may take: minutes only where all is emulated and busy.
