@@ -51,7 +51,9 @@ struct loop_task {
 
 struct loop {
 	pthread_mutex_t lock;
-	pthread_t owner; /* holder of the lock, valid while `held` */
+	pthread_mutex_t turn; /* taken by who waits for `lock`: one at a time */
+	unsigned waiting;     /* atomic: threads that want `turn` or have it */
+	pthread_t owner;      /* holder of the lock, valid while `held` */
 	bool held;
 	int epoll_fd;
 	int wake_fd; /* eventfd: a task was posted or the first timer changed */

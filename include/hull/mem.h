@@ -50,6 +50,14 @@ void mem_freeze(struct guest_mem *mem);
  */
 void *mem_ptr(const struct guest_mem *mem, uint64_t gpa, uint64_t len);
 
+/*
+ * Gives the host memory at [ptr, ptr + len), multiples of 4 KiB of RAM as mem_ptr() gives it,
+ * back to the host: it reads as zeroes until it is written again. A part of a huge page is gone
+ * for the guest at once, and for the host when all of that page is. Returns 0, or -EINVAL: not
+ * RAM as a whole, or misaligned; or the errno of madvise(2).
+ */
+int mem_discard_ptr(const struct guest_mem *mem, void *ptr, uint64_t len);
+
 /* Bytes of RAM. */
 uint64_t mem_size(const struct guest_mem *mem);
 

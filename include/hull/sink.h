@@ -30,6 +30,16 @@ int sink_create(struct sink **ret_sink, int fd, size_t capacity, const char *nam
  */
 size_t sink_write(struct sink *sink, const void *buf, size_t len);
 
+/*
+ * Bytes that sink_write() takes now without dropping. SIZE_MAX after the reader has
+ * gone: nothing is worth waiting for. After 0, the eventfd of sink_set_event() gets 1
+ * added once there is room, or the reader has gone.
+ */
+size_t sink_room(struct sink *sink);
+
+/* See sink_room(). `event_fd` stays the caller's, and open as long as the sink; -1: none, as at first. */
+void sink_set_event(struct sink *sink, int event_fd);
+
 /* Bytes dropped so far. */
 uint64_t sink_dropped(struct sink *sink);
 

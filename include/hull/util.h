@@ -90,6 +90,12 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+/* What `len` bytes read as where nothing is: all ones; 64 bits from 8 bytes on. */
+static inline uint64_t all_ones(unsigned len)
+{
+	return len < 8 ? (UINT64_C(1) << 8 * len) - 1 : UINT64_MAX;
+}
+
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t monotonic_ns(void);
 
@@ -102,6 +108,12 @@ size_t text_escape(char *out, size_t cap, const char *text, size_t len);
 
 /* Closes *fd when it is >= 0 and sets it to -1. errno is kept. */
 void fd_close(int *fd);
+
+/*
+ * Makes *fd a descriptor of the same file that can only be read: an open file of its
+ * own, for a process that shall not write. 0, or -errno and *fd as it was.
+ */
+int fd_make_read_only(int *fd);
 
 /*
  * Reads exactly `len` bytes at `off`, going on after EINTR and short reads.

@@ -82,8 +82,8 @@ struct vcpu {
 	struct vcpu_env env;
 	pthread_t thread;
 	bool started;
-	bool stop; /* atomic: leave the run loop */
-	uint64_t exits[EXIT_COUNTS];
+	bool stop;                   /* atomic: leave the run loop */
+	uint64_t exits[EXIT_COUNTS]; /* relaxed atomics while the vCPU runs */
 };
 
 /* Creates vCPU `index` of the VM; its registers are set by vmm/<arch>. */

@@ -137,11 +137,6 @@ static bool find(struct bus *bus, uint64_t addr, unsigned len, struct bus_range 
 	return found;
 }
 
-static uint64_t all_ones(unsigned len)
-{
-	return len >= 8 ? UINT64_MAX : (UINT64_C(1) << (8 * len)) - 1;
-}
-
 uint64_t bus_read(struct bus *bus, uint64_t addr, unsigned len)
 {
 	uint64_t val = all_ones(len);

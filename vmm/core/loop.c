@@ -33,6 +33,7 @@ int loop_init(struct loop *loop, struct err *err)
 
 	*loop = (struct loop){.epoll_fd = -1, .wake_fd = -1, .now = monotonic_ns};
 	pthread_mutex_init(&loop->lock, NULL);
+	pthread_mutex_init(&loop->turn, NULL);
 	pthread_mutex_init(&loop->task_lock, NULL);
 	pthread_cond_init(&loop->changed, NULL);
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -56,6 +57,7 @@ void loop_finish(struct loop *loop)
 	fd_close(&loop->epoll_fd);
 	pthread_cond_destroy(&loop->changed);
 	pthread_mutex_destroy(&loop->task_lock);
+	pthread_mutex_destroy(&loop->turn);
 	pthread_mutex_destroy(&loop->lock);
 	loop->now = NULL;
 }
@@ -66,10 +68,28 @@ static void note_owner(struct loop *loop)
 	__atomic_store_n(&loop->held, true, __ATOMIC_RELAXED);
 }
 
+/* Behind the one who waits already. */
+static void lock_in_turn(struct loop *loop)
+{
+	__atomic_fetch_add(&loop->waiting, 1, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&loop->turn);
+	pthread_mutex_lock(&loop->lock);
+	pthread_mutex_unlock(&loop->turn);
+	__atomic_fetch_sub(&loop->waiting, 1, __ATOMIC_RELAXED);
+	note_owner(loop);
+}
+
+/*
+ * Who holds the lock most of the time, a loop that is never idle or a vCPU that touches a
+ * device again and again, gives it away for moments only, too short for a thread that
+ * has to be woken first: so nobody gets ahead of one that waits.
+ */
 void loop_lock(struct loop *loop)
 {
-	pthread_mutex_lock(&loop->lock);
-	note_owner(loop);
+	if (__atomic_load_n(&loop->waiting, __ATOMIC_RELAXED) || pthread_mutex_trylock(&loop->lock) != 0)
+		lock_in_turn(loop);
+	else
+		note_owner(loop);
 }
 
 void loop_unlock(struct loop *loop)

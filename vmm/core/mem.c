@@ -99,6 +99,33 @@ void *mem_ptr(const struct guest_mem *mem, uint64_t gpa, uint64_t len)
 	return NULL;
 }
 
+/* The region that has [ptr, ptr + len) as a whole, or NULL. Pages without access part the regions. */
+static const struct mem_region *region_of_host(const struct guest_mem *mem, const uint8_t *ptr, uint64_t len)
+{
+	for (unsigned i = 0; i < mem->count; i++) {
+		const struct mem_region *r = &mem->regions[i];
+
+		if (ptr >= r->hva && range_fits((uint64_t)(ptr - r->hva), len, r->size))
+			return r;
+	}
+	return NULL;
+}
+
+int mem_discard_ptr(const struct guest_mem *mem, void *ptr, uint64_t len)
+{
+	const struct mem_region *r = region_of_host(mem, ptr, len);
+
+	if (!r || ((uintptr_t)ptr | len) % PAGE_BYTES != 0)
+		return -EINVAL;
+	if (len == 0)
+		return 0;
+	/*
+	 * MADV_FREE would keep the old content until the host is short of memory. What is
+	 * in a file is not gone by leaving the mapping: MADV_REMOVE makes a hole there.
+	 */
+	return madvise(ptr, len, r->fd < 0 ? MADV_DONTNEED : MADV_REMOVE) < 0 ? -errno : 0;
+}
+
 uint64_t mem_size(const struct guest_mem *mem)
 {
 	uint64_t sum = 0;

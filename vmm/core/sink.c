@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,8 +43,10 @@ struct sink {
 	uint64_t tail;
 	uint64_t dropped;
 	int fd;
+	int event_fd; /* told when `awaited` room is there; -1: nobody */
 	char name[16];
 	bool started;
+	bool awaited;  /* sink_room() has given 0 */
 	bool sleeping; /* the thread waits in `more` */
 	bool failed;   /* the reader has gone */
 	bool stop;
@@ -88,6 +91,15 @@ static int write_chunk(int fd, const uint8_t *chunk, size_t n)
 	return 0;
 }
 
+/* The ring has room again, or the reader has gone. Lock held: the descriptor is still the sink's. */
+static void tell_room(struct sink *s)
+{
+	pthread_cond_broadcast(&s->moved);
+	if (s->awaited && s->event_fd >= 0)
+		eventfd_write(s->event_fd, 1);
+	s->awaited = false;
+}
+
 static void *sink_thread(void *arg)
 {
 	struct sink *s = arg;
@@ -115,7 +127,7 @@ static void *sink_thread(void *arg)
 			s->dropped += n + s->head - s->tail;
 			s->tail = s->head;
 		}
-		pthread_cond_broadcast(&s->moved);
+		tell_room(s);
 	}
 	s->ended = true;
 	pthread_cond_broadcast(&s->moved);
@@ -159,6 +171,7 @@ int sink_create(struct sink **ret_sink, int fd, size_t capacity, const char *nam
 		return err_errno(err, -ENOMEM, "output buffer");
 	}
 	s->fd = fd;
+	s->event_fd = -1;
 	s->capacity = capacity;
 	snprintf(s->name, sizeof(s->name), "%s", name);
 	pthread_mutex_init(&s->lock, NULL);
@@ -193,6 +206,25 @@ size_t sink_write(struct sink *s, const void *buf, size_t len)
 	}
 	pthread_mutex_unlock(&s->lock);
 	return n;
+}
+
+size_t sink_room(struct sink *s)
+{
+	size_t room = SIZE_MAX;
+
+	pthread_mutex_lock(&s->lock);
+	if (!s->failed)
+		room = s->capacity - (size_t)(s->head - s->tail);
+	s->awaited |= room == 0;
+	pthread_mutex_unlock(&s->lock);
+	return room;
+}
+
+void sink_set_event(struct sink *s, int event_fd)
+{
+	pthread_mutex_lock(&s->lock);
+	s->event_fd = event_fd;
+	pthread_mutex_unlock(&s->lock);
 }
 
 uint64_t sink_dropped(struct sink *s)
@@ -251,6 +283,7 @@ static bool stop_thread(struct sink *s)
 
 	pthread_mutex_lock(&s->lock);
 	s->stop = true;
+	s->event_fd = -1; /* a thread that is stuck goes on without */
 	pthread_cond_signal(&s->more);
 	ended = !s->started || s->ended || s->head == s->tail;
 	pthread_mutex_unlock(&s->lock);

@@ -3,6 +3,8 @@
 #include "hull/util.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,6 +35,20 @@ size_t text_escape(char *out, size_t cap, const char *text, size_t len)
 	}
 	out[n] = '\0';
 	return n;
+}
+
+int fd_make_read_only(int *fd)
+{
+	char self[32];
+	int ro;
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", *fd);
+	ro = open(self, O_RDONLY | O_CLOEXEC);
+	if (ro < 0)
+		return -errno;
+	close(*fd);
+	*fd = ro;
+	return 0;
 }
 
 void fd_close(int *fd)

@@ -210,22 +210,28 @@ static void end_system_event(struct vcpu *vcpu)
 	end(vcpu, &e, false);
 }
 
+/* Others read the counts while the vCPU runs. */
+static void count_exit(struct vcpu *vcpu, enum vcpu_exit_count kind)
+{
+	__atomic_store_n(&vcpu->exits[kind], vcpu->exits[kind] + 1, __ATOMIC_RELAXED);
+}
+
 /* Handles one exit. Returns false when the vCPU cannot go on. */
 static bool handle_exit(struct vcpu *vcpu)
 {
 	switch (vcpu->run->exit_reason) {
 	case KVM_EXIT_IO:
-		vcpu->exits[EXIT_PIO]++;
+		count_exit(vcpu, EXIT_PIO);
 		handle_pio(vcpu);
 		return true;
 	case KVM_EXIT_MMIO:
-		vcpu->exits[EXIT_MMIO]++;
+		count_exit(vcpu, EXIT_MMIO);
 		if (handle_mmio(vcpu))
 			return true;
 		end_memory_lost(vcpu);
 		return false;
 	case KVM_EXIT_INTR:
-		vcpu->exits[EXIT_SIGNAL]++;
+		count_exit(vcpu, EXIT_SIGNAL);
 		return true;
 	case KVM_EXIT_SHUTDOWN:
 		end_triple_fault(vcpu);
@@ -240,7 +246,7 @@ static bool handle_exit(struct vcpu *vcpu)
 		end_system_event(vcpu);
 		return false;
 	default:
-		vcpu->exits[EXIT_OTHER]++;
+		count_exit(vcpu, EXIT_OTHER);
 		end_unknown(vcpu);
 		return false;
 	}
@@ -257,7 +263,7 @@ static bool handle_run_error(struct vcpu *vcpu, int error)
 		 * is the other way round, so that either is seen now or KVM_RUN returns at once.
 		 */
 		__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-		vcpu->exits[EXIT_SIGNAL]++;
+		count_exit(vcpu, EXIT_SIGNAL);
 		return true;
 	}
 	if (error == EFAULT || error == EHWPOISON) {

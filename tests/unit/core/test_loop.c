@@ -3,6 +3,8 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -1082,6 +1084,116 @@ static void test_lock(void **state)
 	pthread_mutex_unlock(&loop->lock);
 }
 
+/* ---- a lock that is never free for long ---- */
+
+enum { WAITS = 20 };
+
+struct busy {
+	struct loop_io io;
+	struct loop *loop;
+	int state_fd;    /* /proc/.../stat of the thread that wants the lock */
+	int asking;      /* atomic: it does */
+	int done;        /* atomic: often enough */
+	unsigned rounds; /* since it was seen to sleep; lock held */
+	unsigned most;
+};
+
+/* True when the thread has gone to sleep: for the lock, as it does nothing else. */
+static bool sleeps(int state_fd)
+{
+	char text[256] = "";
+	const char *end;
+
+	if (pread(state_fd, text, sizeof(text) - 1, 0) <= 0)
+		return false;
+	end = strrchr(text, ')');
+	return end && end[1] && end[2] == 'S';
+}
+
+/* What is done with the lock held, again and again. */
+static void be_busy(struct busy *b)
+{
+	if (b->rounds) {
+		b->rounds++;
+	} else {
+		usleep(100); /* the other needs the CPU, to come that far */
+		b->rounds = __atomic_load_n(&b->asking, __ATOMIC_ACQUIRE) && sleeps(b->state_fd);
+	}
+}
+
+static void busy_ready(struct loop_io *io, uint32_t events)
+{
+	(void)events; /* nobody reads it: it is ready for ever */
+	be_busy(container_of(io, struct busy, io));
+}
+
+static void *want_lock(void *arg)
+{
+	struct busy *b = arg;
+
+	assert_int_equal(sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0}), 0);
+	b->state_fd = open("/proc/thread-self/stat", O_RDONLY | O_CLOEXEC);
+	for (unsigned i = 0; i < WAITS; i++) {
+		__atomic_store_n(&b->asking, 1, __ATOMIC_RELEASE);
+		loop_lock(b->loop);
+		__atomic_store_n(&b->asking, 0, __ATOMIC_RELEASE);
+		b->most = b->rounds > b->most ? b->rounds : b->most;
+		b->rounds = 0;
+		loop_unlock(b->loop);
+	}
+	__atomic_store_n(&b->done, 1, __ATOMIC_RELEASE);
+	loop_stop(b->loop);
+	return NULL;
+}
+
+static void run_the_loop(struct busy *b)
+{
+	b->io = (struct loop_io){.fd = eventfd(1, EFD_NONBLOCK), .events = EPOLLIN, .ready = busy_ready};
+	assert_int_equal(loop_io_add(b->loop, &b->io), 0);
+	assert_int_equal(loop_run(b->loop), 0);
+	loop_io_del(b->loop, &b->io);
+	close(b->io.fd);
+}
+
+/* As a vCPU that does nothing but touch a device. */
+static void take_the_lock(struct busy *b)
+{
+	while (!__atomic_load_n(&b->done, __ATOMIC_ACQUIRE)) {
+		loop_lock(b->loop);
+		be_busy(b);
+		loop_unlock(b->loop);
+	}
+}
+
+/* On one CPU, to which a thread that is woken does not come before the other gives it away. */
+static void expect_turns(struct loop *loop, void (*body)(struct busy *b))
+{
+	struct busy b = {.loop = loop, .state_fd = -1};
+	cpu_set_t before, one;
+	pthread_t thread;
+
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	CPU_ZERO(&one);
+	CPU_SET((size_t)sched_getcpu(), &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	assert_int_equal(pthread_create(&thread, NULL, want_lock, &b), 0);
+	body(&b);
+	pthread_join(thread, NULL);
+	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+	assert_true(b.most <= 1);
+	close(b.state_fd);
+}
+
+static void test_busy_loop_gives_the_lock_away(void **state)
+{
+	expect_turns(*state, run_the_loop);
+}
+
+static void test_busy_thread_gives_the_lock_away(void **state)
+{
+	expect_turns(*state, take_the_lock);
+}
+
 static void test_finish(void **state)
 {
 	struct loop zeroed = {0};
@@ -1140,6 +1252,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_edge_is_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_waiting_lets_the_loop_run, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_busy_loop_gives_the_lock_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_busy_thread_gives_the_lock_away, setup, teardown),
 		cmocka_unit_test(test_finish),
 	};
 

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "hull/mem.h"
 #include "hull/util.h"
@@ -372,6 +373,160 @@ static void test_huge_pages_and_core_dumps(void **state)
 	mem_finish(&mem);
 }
 
+/* Pages of [p, p + len) that the host has memory for. */
+static unsigned resident(const void *p, uint64_t len)
+{
+	unsigned char pages[1024] = {0};
+	unsigned n = 0;
+
+	assert_true(len / page <= sizeof(pages));
+	assert_int_equal(mincore((void *)(uintptr_t)p, len, pages), 0);
+	for (uint64_t i = 0; i < len / page; i++)
+		n += pages[i] & 1;
+	return n;
+}
+
+static bool all_bytes(const uint8_t *p, uint64_t len, uint8_t want)
+{
+	for (uint64_t i = 0; i < len; i++) {
+		if (p[i] != want)
+			return false;
+	}
+	return true;
+}
+
+/* Huge pages would leave their rest resident: these tests count small ones. */
+static struct guest_mem small_pages(void)
+{
+	struct guest_mem mem = two_regions();
+
+	for (unsigned i = 0; i < mem.count; i++) {
+		madvise(mem.regions[i].hva, mem.regions[i].size, MADV_NOHUGEPAGE);
+		memset(mem.regions[i].hva, 0x5a, mem.regions[i].size);
+	}
+	return mem;
+}
+
+/* mem_discard_ptr() for a guest's address. */
+static int discard(const struct guest_mem *mem, uint64_t gpa, uint64_t len)
+{
+	return mem_discard_ptr(mem, mem_ptr(mem, gpa, len), len);
+}
+
+static void test_discard(void **state)
+{
+	struct guest_mem mem = small_pages();
+	uint8_t *high = mem.regions[1].hva;
+	const uint64_t all = high_size / page;
+
+	(void)state;
+	assert_int_equal(resident(high, high_size), all);
+	assert_int_equal(discard(&mem, high_base + 3 * page, 5 * page), 0);
+	assert_int_equal(resident(high, high_size), all - 5);
+	assert_int_equal(resident(high + 3 * page, 5 * page), 0);
+	assert_true(all_bytes(high, 3 * page, 0x5a));
+	assert_true(all_bytes(high + 8 * page, high_size - 8 * page, 0x5a));
+	assert_true(all_bytes(high + 3 * page, 5 * page, 0));
+	memset(high + 4 * page, 0x11, page);
+	assert_true(all_bytes(high + 4 * page, page, 0x11));
+	/* By host address; the first and the last page; nothing at all. */
+	assert_int_equal(mem_discard_ptr(&mem, high, page), 0);
+	assert_int_equal(mem_discard_ptr(&mem, high + high_size - page, page), 0);
+	assert_int_equal(mem_discard_ptr(&mem, high + high_size, 0), 0);
+	assert_int_equal(discard(&mem, high_base + page, 0), 0);
+	assert_int_equal(resident(high, page) + resident(high + high_size - page, page), 0);
+	assert_true(all_bytes(high + page, page, 0x5a));
+	/* A region as a whole, and the other one stays. */
+	assert_int_equal(discard(&mem, high_base, high_size), 0);
+	assert_int_equal(resident(high, high_size), 0);
+	assert_true(all_bytes(mem.regions[0].hva, low_size, 0x5a));
+	mem_finish(&mem);
+}
+
+/* In one piece with its host's memory: no half of a huge page is refused, none kept from the guest. */
+static void test_discard_huge(void **state)
+{
+	struct guest_mem mem = two_regions();
+	uint8_t *high = mem.regions[1].hva;
+
+	(void)state;
+	memset(high, 0x5a, high_size);
+	assert_int_equal(discard(&mem, high_base + page, page), 0);
+	assert_true(all_bytes(high, page, 0x5a));
+	assert_true(all_bytes(high + page, page, 0));
+	assert_true(all_bytes(high + 2 * page, high_size - 2 * page, 0x5a));
+	assert_int_equal(discard(&mem, high_base, high_size), 0);
+	assert_int_equal(resident(high, high_size), 0);
+	mem_finish(&mem);
+}
+
+static void test_discard_refused(void **state)
+{
+	struct guest_mem mem = small_pages();
+	uint8_t *high = mem.regions[1].hva;
+	uint8_t *other = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const struct {
+		uint64_t gpa, len;
+	} bad[] = {
+		{high_base + 1, page},
+		{high_base, page - 1},
+		{high_base, 1},
+		{high_base - page, page},
+		{high_base - page, 2 * page},
+		{high_base, high_size + page},
+		{high_base + high_size, page},
+		{low_size, page},
+		{GIB(3), page},
+		{0, high_base + high_size},
+		{UINT64_MAX - page + 1, page},
+		{high_base + page, UINT64_MAX - page + 1},
+		{high_base + page, UINT64_MAX - 2 * page + 1},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(discard(&mem, bad[i].gpa, bad[i].len), -EINVAL);
+	assert_ptr_not_equal(other, MAP_FAILED);
+	memset(other, 0x33, page);
+	assert_int_equal(mem_discard_ptr(&mem, other, page), -EINVAL);
+	assert_int_equal(mem_discard_ptr(&mem, NULL, page), -EINVAL);
+	assert_int_equal(mem_discard_ptr(&mem, high - page, page), -EINVAL);
+	assert_int_equal(mem_discard_ptr(&mem, high - page, 2 * page), -EINVAL);
+	assert_int_equal(mem_discard_ptr(&mem, high + 1, page), -EINVAL);
+	assert_int_equal(mem_discard_ptr(&mem, high, high_size + page), -EINVAL);
+	assert_int_equal(mem_discard_ptr(&mem, high, UINT64_MAX - page + 1), -EINVAL);
+	assert_true(all_bytes(other, page, 0x33));
+	assert_true(all_bytes(high, high_size, 0x5a));
+	assert_true(all_bytes(mem.regions[0].hva, low_size, 0x5a));
+	assert_int_equal(resident(high, high_size), high_size / page);
+	munmap(other, page);
+	mem_finish(&mem);
+}
+
+/* Of memory in a file the file lets go, too. */
+static void test_discard_in_a_file(void **state)
+{
+	struct guest_mem mem = two_regions();
+	struct mem_region *r = &mem.regions[1];
+	struct stat st;
+
+	(void)state;
+	r->fd = memfd_create("ram", MFD_CLOEXEC);
+	assert_true(r->fd >= 0);
+	assert_int_equal(ftruncate(r->fd, (off_t)r->size), 0);
+	assert_ptr_equal(mmap(r->hva, r->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, r->fd, 0),
+			 r->hva);
+	memset(r->hva, 0x5a, 16 * page);
+	assert_int_equal(discard(&mem, r->gpa + 2 * page, 4 * page), 0);
+	assert_true(all_bytes(r->hva, 2 * page, 0x5a));
+	assert_true(all_bytes(r->hva + 6 * page, 10 * page, 0x5a));
+	assert_int_equal(fstat(r->fd, &st), 0);
+	assert_true((uint64_t)st.st_blocks * 512 <= 12 * page);
+	assert_true(all_bytes(r->hva + 2 * page, 4 * page, 0));
+	close(r->fd);
+	mem_finish(&mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -393,6 +548,10 @@ int main(void)
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_frozen),
 		cmocka_unit_test(test_huge_pages_and_core_dumps),
+		cmocka_unit_test(test_discard),
+		cmocka_unit_test(test_discard_huge),
+		cmocka_unit_test(test_discard_refused),
+		cmocka_unit_test(test_discard_in_a_file),
 	};
 
 	return cmocka_run_group_tests_name("mem", tests, NULL, NULL);

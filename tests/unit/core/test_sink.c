@@ -4,9 +4,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 
 #include "hull/sink.h"
@@ -618,6 +620,65 @@ static void test_thread_takes_no_signals(void **state)
 	close_pipe(&p);
 }
 
+/* Room is told once, after somebody has found none; and when the reader has gone. */
+static void test_room(void **state)
+{
+	struct piped p = piped();
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct pollfd told = {.fd = fd, .events = POLLIN};
+	uint8_t buf[2 * PIPE_BYTES];
+	eventfd_t n;
+
+	(void)state;
+	watchdog(60);
+	assert_int_equal(sink_room(p.sink), RING_BYTES);
+	sink_set_event(p.sink, fd);
+	block(&p);
+	assert_int_equal(poll(&told, 1, 0), 0); /* nobody asked */
+	assert_int_equal(sink_room(p.sink), 0);
+	assert_int_equal(sink_write(p.sink, "x", 1), 0);
+	assert_int_equal(poll(&told, 1, 20), 0);
+	assert_true(read(p.fds[0], buf, sizeof(buf)) > 0);
+	assert_int_equal(poll(&told, 1, 30000), 1);
+	assert_int_equal(eventfd_read(fd, &n), 0);
+	assert_int_equal(n, 1);
+	assert_true(sink_room(p.sink) > 0);
+	assert_int_equal(sink_write(p.sink, "y", 1), 1);
+	while (sink_flush(p.sink, 20) > 0)
+		assert_true(read(p.fds[0], buf, sizeof(buf)) > 0);
+	assert_int_equal(poll(&told, 1, 0), 0); /* once */
+	block(&p);
+	assert_int_equal(sink_room(p.sink), 0);
+	fd_close(&p.fds[0]);
+	assert_int_equal(poll(&told, 1, 30000), 1);
+	assert_true(sink_room(p.sink) == SIZE_MAX);
+	sink_destroy(p.sink);
+	fd_close(&fd);
+	close_pipe(&p);
+	watchdog(0);
+}
+
+/* A sink that is left to its stuck thread does not touch its owner's eventfd any more. */
+static void test_no_room_after_destroy(void **state)
+{
+	static struct piped p; /* what is left of the sink is no leak */
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct pollfd told = {.fd = fd, .events = POLLIN};
+
+	(void)state;
+	p = piped();
+	watchdog(60);
+	sink_set_event(p.sink, fd);
+	block(&p);
+	assert_int_equal(sink_room(p.sink), 0);
+	sink_destroy(p.sink);
+	fd_close(&p.fds[0]);
+	assert_int_equal(poll(&told, 1, 50), 0);
+	fd_close(&fd);
+	close_pipe(&p);
+	watchdog(0);
+}
+
 /* Last: its thread stays stuck in the pipe until the process ends. */
 static void test_destroy_while_stuck(void **state)
 {
@@ -653,6 +714,8 @@ int main(void)
 		cmocka_unit_test(test_nonblocking_descriptor),
 		cmocka_unit_test(test_thread_starts_with_the_first_write),
 		cmocka_unit_test(test_thread_takes_no_signals),
+		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_no_room_after_destroy),
 		cmocka_unit_test(test_destroy_while_stuck),
 	};
 

@@ -51,6 +51,20 @@ static void test_range_fits(void **state)
 	assert_true(range_fits(0, UINT64_MAX, UINT64_MAX));
 }
 
+static void test_all_ones(void **state)
+{
+	(void)state;
+	assert_true(all_ones(0) == 0);
+	assert_true(all_ones(1) == 0xff);
+	assert_true(all_ones(2) == 0xffff);
+	assert_true(all_ones(3) == 0xffffff);
+	assert_true(all_ones(4) == 0xffffffff);
+	assert_true(all_ones(7) == UINT64_C(0xffffffffffffff));
+	assert_true(all_ones(8) == UINT64_MAX);
+	assert_true(all_ones(9) == UINT64_MAX);
+	assert_true(all_ones(UINT32_MAX) == UINT64_MAX);
+}
+
 static void test_alignment(void **state)
 {
 	(void)state;
@@ -185,14 +199,35 @@ static void test_write_goes_on_after_interruptions(void **state)
 	assert_null(problem);
 }
 
+/* What was written is read, and nothing can be written any more. */
+static void test_read_only(void **state)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC);
+	int none = -1;
+	char back[3];
+
+	(void)state;
+	assert_int_equal(write(fd, "abc", 3), 3);
+	assert_int_equal(fd_make_read_only(&fd), 0);
+	assert_int_equal(pread(fd, back, 3, 0), 3);
+	assert_memory_equal(back, "abc", 3);
+	assert_int_equal(write(fd, "d", 1), -1);
+	assert_int_equal(errno, EBADF);
+	close(fd);
+	assert_int_equal(fd_make_read_only(&none), -ENOENT);
+	assert_int_equal(none, -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_loads_and_stores),
 		cmocka_unit_test(test_range_fits),
+		cmocka_unit_test(test_all_ones),
 		cmocka_unit_test(test_alignment),
 		cmocka_unit_test(test_container_of),
 		cmocka_unit_test(test_fd_close),
+		cmocka_unit_test(test_read_only),
 		cmocka_unit_test(test_pread_and_pwrite),
 		cmocka_unit_test(test_write_goes_on_after_interruptions),
 	};
