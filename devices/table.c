@@ -4,13 +4,26 @@
 
 #include <string.h>
 
+#include "hull/virtio_balloon.h"
 #include "hull/virtio_blk.h"
+#include "hull/virtio_console.h"
+#include "hull/virtio_net.h"
+#include "hull/virtio_rng.h"
+#include "hull/virtio_vsock.h"
 
 const struct device_type *const device_table[] = {
-	&serial_type, &power_type, &rtc_type, &i8042_type, &pci_root_type, NULL,
+	&serial_type, &power_type, &rtc_type, &i8042_type, &pvpanic_type, &pci_root_type, NULL,
 };
 
-const struct virtio_type *const virtio_table[] = {&virtio_blk_type, NULL};
+const struct virtio_type *const virtio_table[] = {
+	&virtio_blk_type,
+	&virtio_net_type,
+	&virtio_console_type,
+	&virtio_rng_type,
+	&virtio_balloon_type,
+	&virtio_vsock_type,
+	NULL,
+};
 
 const struct device_type *device_find(const char *name)
 {

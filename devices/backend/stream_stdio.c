@@ -14,6 +14,9 @@
  * A regular file cannot be watched (epoll: EPERM): it is read when the device
  * asks. The same goes for /dev/null.
  *
+ * A device that asks for room() can hold its output back: once there is none, the
+ * sink's thread tells the loop of each piece that the reader has taken.
+ *
  * Lock: that of the loop, held in every function here.
  */
 #include "hull/stream_stdio.h"
@@ -24,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -58,6 +62,8 @@ struct stream_stdio {
 	struct loop *loop;
 	struct stream_stdio_config config;
 	struct sink *sink; /* NULL without out_fd */
+	int room_fd;       /* eventfd: the sink has room again */
+	struct loop_io room_io;
 	struct console_watch watch;
 	struct loop_io io;
 	/* on_demand: tells the device of the file; else: in[] is full and nobody reads */
@@ -279,10 +285,48 @@ static void stdio_write(struct stream *stream, const void *buf, size_t len)
 		s->config.panic(s->config.arg);
 }
 
+static size_t stdio_room(struct stream *stream)
+{
+	struct stream_stdio *s = container_of(stream, struct stream_stdio, stream);
+
+	return s->sink ? sink_room(s->sink) : SIZE_MAX;
+}
+
+static void room_ready(struct loop_io *io, uint32_t events)
+{
+	struct stream_stdio *s = container_of(io, struct stream_stdio, room_io);
+
+	(void)events;
+	if (s->stream.drained)
+		s->stream.drained(s->stream.dev);
+}
+
 static const struct stream_ops stdio_ops = {
 	.write = stdio_write,
 	.read = stdio_read,
+	.room = stdio_room,
 };
+
+/* The sink's thread tells by an eventfd that there is room; edge-triggered, nobody reads it. */
+static int start_output(struct stream_stdio *s, struct err *err)
+{
+	int r;
+
+	if (s->config.out_fd < 0)
+		return 0;
+	r = sink_create(&s->sink, s->config.out_fd, OUT_BYTES, "console", err);
+	if (r < 0)
+		return r;
+	s->room_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->room_fd < 0)
+		return err_errno(err, -errno, "eventfd of the console");
+	s->room_io = (struct loop_io){.fd = s->room_fd, .events = EPOLLIN | EPOLLET, .ready = room_ready};
+	r = loop_io_add(s->loop, &s->room_io);
+	if (r < 0)
+		return err_errno(err, r, "watching the console's output");
+	sink_set_event(s->sink, s->room_fd);
+	return 0;
+}
 
 static enum guard find_guard(int fd)
 {
@@ -323,15 +367,15 @@ int stream_stdio_create(struct stream_stdio **ret_stdio, struct loop *loop,
 			const struct stream_stdio_config *config, struct err *err)
 {
 	struct stream_stdio *s = calloc(1, sizeof(*s));
-	int r = 0;
+	int r;
 
 	if (!s)
 		return err_errno(err, -ENOMEM, "console");
 	s->stream.ops = &stdio_ops;
 	s->loop = loop;
 	s->config = *config;
-	if (config->out_fd >= 0)
-		r = sink_create(&s->sink, config->out_fd, OUT_BYTES, "console", err);
+	s->room_fd = -1;
+	r = start_output(s, err);
 	if (r == 0)
 		r = start_input(s, err);
 	if (r < 0) {
@@ -369,6 +413,8 @@ void stream_stdio_destroy(struct stream_stdio *s)
 	loop_timer_cancel(s->loop, &s->retry);
 	loop_timer_cancel(s->loop, &s->timer);
 	loop_io_del(s->loop, &s->io);
+	loop_io_del(s->loop, &s->room_io);
 	sink_destroy(s->sink);
+	fd_close(&s->room_fd);
 	free(s);
 }

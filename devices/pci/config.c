@@ -75,7 +75,7 @@ uint32_t pci_config_read(struct pci_func *func, uint64_t off, unsigned len)
 	uint32_t val = 0;
 
 	if (!func || !access_ok(off, len))
-		return len >= 4 ? UINT32_MAX : (1u << 8 * len) - 1;
+		return (uint32_t)all_ones(len);
 	if (func->reading)
 		func->reading(func, (unsigned)off, len);
 	memcpy(&val, func->config + off, len);

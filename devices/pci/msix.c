@@ -116,6 +116,19 @@ static uint64_t wanted_active(struct msix *msix)
 	return active;
 }
 
+/* Says of which vectors the eventfd has come or gone since the last time. */
+static void tell_moved(struct msix *msix)
+{
+	uint64_t now = msix->active & msix->live;
+	uint64_t changed = now ^ msix->told;
+
+	msix->told = now;
+	for (unsigned i = 0; msix->moved && i < msix->count; i++) {
+		if (changed & bit(i))
+			msix->moved(msix, i);
+	}
+}
+
 /* Follows the masks: a vector that becomes active is routed, and what is pending delivered. */
 static void update(struct msix *msix)
 {
@@ -130,6 +143,7 @@ static void update(struct msix *msix)
 			deliver(msix, i);
 		msix->st.pending &= ~bit(i);
 	}
+	tell_moved(msix);
 }
 
 static bool access_ok(uint64_t off, unsigned len, uint64_t limit)
@@ -192,6 +206,13 @@ void msix_raise(struct msix *msix, unsigned vector)
 		deliver(msix, vector);
 	else
 		msix->st.pending |= bit(vector);
+}
+
+int msix_irq_fd(const struct msix *msix, unsigned vector)
+{
+	if (vector >= msix->count || !(msix->active & msix->live & bit(vector)))
+		return -1;
+	return msix->lines[vector].line.fd;
 }
 
 /* True when the guest could have written this table. */

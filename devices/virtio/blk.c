@@ -30,6 +30,7 @@
 #include <sys/mman.h>
 
 #include "hull/util.h"
+#include "iov.h"
 
 enum {
 	SECTOR = 512,
@@ -235,26 +236,6 @@ static void request_done(struct block_request *req, int result)
 
 /* ---- requests ---- */
 
-/* Copies `len` bytes at `off` of the readable part. The caller knows that they are there. */
-static void fetch(const struct virtio_blk *blk, uint64_t off, void *buf, size_t len)
-{
-	uint8_t *p = buf;
-
-	for (const struct iovec *v = blk->iov; len; v++) {
-		size_t part;
-
-		if (off >= v->iov_len) {
-			off -= v->iov_len;
-			continue;
-		}
-		part = min_u64(len, v->iov_len - off);
-		memcpy(p, (const uint8_t *)v->iov_base + off, part);
-		p += part;
-		len -= part;
-		off = 0;
-	}
-}
-
 /*
  * Gives the request a slot, with the data of `r` in its iov: `count` entries from
  * `from` on, without the first `skip` bytes, r->data_len in total.
@@ -366,7 +347,7 @@ static void begin_zeroes(struct virtio_blk *blk, struct request *r, enum block_o
 	struct slot *slot = NULL;
 
 	if (!blk->backend->read_only && r->data_len == SEGMENT_BYTES) {
-		fetch(blk, HEADER_BYTES, segment, sizeof(segment));
+		iov_fetch(blk->iov, HEADER_BYTES, segment, sizeof(segment));
 		sector = load_le64(segment);
 		sectors = load_le32(segment + 8);
 		flags = load_le32(segment + 12);
@@ -389,16 +370,9 @@ static void begin_zeroes(struct virtio_blk *blk, struct request *r, enum block_o
 /* Puts the serial number, as much as there is room for, into the writable part. */
 static void do_get_id(struct virtio_blk *blk, const struct request *r)
 {
-	uint64_t left = min_u64(VIRTIO_BLK_SERIAL, r->chain.write_len - STATUS_BYTES);
-	uint32_t n = 0;
+	const uint32_t n = (uint32_t)min_u64(VIRTIO_BLK_SERIAL, r->chain.write_len - STATUS_BYTES);
 
-	for (const struct iovec *v = blk->iov + r->chain.readable; left; v++) {
-		size_t part = min_u64(left, v->iov_len);
-
-		memcpy(v->iov_base, blk->serial + n, part);
-		n += (uint32_t)part;
-		left -= part;
-	}
+	iov_store(blk->iov + r->chain.readable, 0, blk->serial, n);
 	end_now(blk, r, VIRTIO_BLK_S_OK, n);
 }
 
@@ -456,7 +430,7 @@ static void take(struct virtio_blk *blk, unsigned q, const struct virtq_chain *c
 		end_now(blk, &r, VIRTIO_BLK_S_IOERR, 0);
 		return;
 	}
-	fetch(blk, 0, header, sizeof(header));
+	iov_fetch(blk->iov, 0, header, sizeof(header));
 	r.type = load_le32(header);
 	r.sector = load_le64(header + 8);
 	r.data_len = chain->read_len - HEADER_BYTES;
@@ -570,21 +544,16 @@ static void fill_config(struct virtio_blk *blk, unsigned queues)
 	}
 }
 
-static uint64_t bit(unsigned feature)
-{
-	return UINT64_C(1) << feature;
-}
-
 static uint64_t find_features(const struct block_backend *b, unsigned queues)
 {
-	uint64_t features = bit(VIRTIO_BLK_F_SEG_MAX) | bit(VIRTIO_BLK_F_BLK_SIZE) |
-			    bit(VIRTIO_BLK_F_TOPOLOGY) | bit(VIRTIO_BLK_F_FLUSH);
+	uint64_t features = virtio_bit(VIRTIO_BLK_F_SEG_MAX) | virtio_bit(VIRTIO_BLK_F_BLK_SIZE) |
+			    virtio_bit(VIRTIO_BLK_F_TOPOLOGY) | virtio_bit(VIRTIO_BLK_F_FLUSH);
 
 	if (queues > 1)
-		features |= bit(VIRTIO_BLK_F_MQ);
+		features |= virtio_bit(VIRTIO_BLK_F_MQ);
 	if (b->can_discard)
-		features |= bit(VIRTIO_BLK_F_DISCARD);
-	features |= b->read_only ? bit(VIRTIO_BLK_F_RO) : bit(VIRTIO_BLK_F_WRITE_ZEROES);
+		features |= virtio_bit(VIRTIO_BLK_F_DISCARD);
+	features |= b->read_only ? virtio_bit(VIRTIO_BLK_F_RO) : virtio_bit(VIRTIO_BLK_F_WRITE_ZEROES);
 	return features;
 }
 

@@ -24,6 +24,7 @@
 #include <linux/virtio_mmio.h>
 #include <stdlib.h>
 
+#include "bells.h"
 #include "hull/util.h"
 #include "hull/virtio_transport.h"
 
@@ -58,11 +59,9 @@ const struct state_table virtio_mmio_state_table = {
 
 struct virtio_mmio {
 	struct virtio_dev *dev;
-	struct doorbells *doorbells; /* NULL: none */
+	struct bells bells;
 	const struct irq_line *irq;
 	struct virtio_mmio_state st;
-	struct doorbell bells[VIRTIO_MAX_QUEUES];
-	bool attached[VIRTIO_MAX_QUEUES];
 };
 
 /* ---- interrupts ---- */
@@ -82,6 +81,14 @@ static void queue_interrupt(void *transport, unsigned q)
 static void config_interrupt(void *transport)
 {
 	interrupt(transport, VIRTIO_MMIO_INT_CONFIG);
+}
+
+/* An interrupt without its reason in the status register would be none to the driver. */
+static int queue_irq_fd(void *transport, unsigned q)
+{
+	(void)transport;
+	(void)q;
+	return -1;
 }
 
 static void reset(void *transport)
@@ -255,18 +262,17 @@ const struct io_ops virtio_mmio_ops = {
 
 /* ---- creation ---- */
 
-/* Where it fails, kicks are exits. */
 static void attach_bells(struct virtio_mmio *mmio, uint64_t base)
 {
-	for (unsigned q = 0; mmio->doorbells && q < mmio->dev->queue_count; q++) {
-		mmio->bells[q] = (struct doorbell){
+	for (unsigned q = 0; q < mmio->dev->queue_count; q++) {
+		const struct doorbell bell = {
 			.gpa = base + VIRTIO_MMIO_QUEUE_NOTIFY,
 			.len = 4,
 			.has_match = true,
 			.match = q,
-			.fd = mmio->dev->queues[q].kick_fd,
 		};
-		mmio->attached[q] = mmio->doorbells->ops->attach(mmio->doorbells, &mmio->bells[q]) == 0;
+
+		bells_attach(&mmio->bells, mmio->dev, q, &bell);
 	}
 }
 
@@ -276,6 +282,7 @@ int virtio_mmio_create(struct virtio_mmio **ret_mmio, struct virtio_dev *dev, st
 	static const struct virtio_transport_ops ops = {
 		.queue_interrupt = queue_interrupt,
 		.config_interrupt = config_interrupt,
+		.queue_irq_fd = queue_irq_fd,
 		.reset = reset,
 	};
 	struct virtio_mmio *mmio = calloc(1, sizeof(*mmio));
@@ -283,7 +290,7 @@ int virtio_mmio_create(struct virtio_mmio **ret_mmio, struct virtio_dev *dev, st
 	if (!mmio)
 		return err_errno(err, -ENOMEM, "virtio-mmio");
 	mmio->dev = dev;
-	mmio->doorbells = doorbells;
+	mmio->bells.doorbells = doorbells;
 	mmio->irq = irq;
 	virtio_set_transport(dev, &ops, mmio);
 	attach_bells(mmio, base);
@@ -300,10 +307,7 @@ void virtio_mmio_destroy(struct virtio_mmio *mmio)
 {
 	if (!mmio)
 		return;
-	for (unsigned q = 0; q < VIRTIO_MAX_QUEUES; q++) {
-		if (mmio->attached[q])
-			mmio->doorbells->ops->detach(mmio->doorbells, &mmio->bells[q]);
-	}
+	bells_detach(&mmio->bells);
 	virtio_set_transport(mmio->dev, NULL, NULL);
 	free(mmio);
 }

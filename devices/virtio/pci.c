@@ -32,6 +32,7 @@
 #include <linux/virtio_pci.h>
 #include <stdlib.h>
 
+#include "bells.h"
 #include "hull/msix.h"
 #include "hull/util.h"
 #include "hull/virtio_transport.h"
@@ -87,13 +88,47 @@ const struct state_table virtio_pci_state_table = {
 struct virtio_pci {
 	struct pci_func func;
 	struct virtio_dev *dev;
-	struct doorbells *doorbells; /* NULL: none */
+	struct bells bells;
 	struct msix msix;
 	struct virtio_pci_state st;
 	unsigned window; /* offset of the PCI_CFG capability */
-	struct doorbell bells[VIRTIO_MAX_QUEUES];
-	bool attached[VIRTIO_MAX_QUEUES];
 };
+
+/* ---- interrupts ---- */
+
+static void queue_interrupt(void *transport, unsigned q)
+{
+	struct virtio_pci *pci = transport;
+
+	pci->st.isr |= ISR_QUEUE;
+	msix_raise(&pci->msix, pci->st.queue_vectors[q]);
+}
+
+static void config_interrupt(void *transport)
+{
+	struct virtio_pci *pci = transport;
+
+	pci->st.isr |= ISR_CONFIG;
+	msix_raise(&pci->msix, pci->st.config_vector);
+}
+
+/* With MSI-X, the queue's bit in the ISR status need not be set (4.1.4.5.1): the eventfd is enough. */
+static int queue_irq_fd(void *transport, unsigned q)
+{
+	const struct virtio_pci *pci = transport;
+
+	return msix_irq_fd(&pci->msix, pci->st.queue_vectors[q]);
+}
+
+static void vector_moved(struct msix *msix, unsigned vector)
+{
+	struct virtio_pci *pci = container_of(msix, struct virtio_pci, msix);
+
+	for (unsigned q = 0; q < pci->dev->queue_count; q++) {
+		if (pci->st.queue_vectors[q] == vector)
+			virtio_interrupt_moved(pci->dev, q);
+	}
+}
 
 /* ---- common configuration (4.1.4.3) ---- */
 
@@ -197,6 +232,15 @@ static bool configurable(const struct virtio_pci *pci, const struct virtq *vq)
 	return !vq->st.ready && !(virtio_status(pci->dev) & VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
+static void set_queue_vector(struct virtio_pci *pci, unsigned q, uint16_t val)
+{
+	int before = queue_irq_fd(pci, q);
+
+	pci->st.queue_vectors[q] = val;
+	if (queue_irq_fd(pci, q) != before)
+		virtio_interrupt_moved(pci->dev, q);
+}
+
 static void queue_write(struct virtio_pci *pci, uint64_t off, uint32_t val)
 {
 	struct virtq *vq = virtio_queue(pci->dev, pci->st.queue_select);
@@ -206,7 +250,7 @@ static void queue_write(struct virtio_pci *pci, uint64_t off, uint32_t val)
 	if (!vq)
 		return;
 	if (off == VIRTIO_PCI_COMMON_Q_MSIX)
-		pci->st.queue_vectors[pci->st.queue_select] = vector(pci, val);
+		set_queue_vector(pci, pci->st.queue_select, vector(pci, val));
 	if (!configurable(pci, vq))
 		return;
 	switch (off) {
@@ -329,13 +373,10 @@ static void bar_mapped(struct pci_func *func, unsigned bar, uint64_t gpa)
 	struct virtio_pci *pci = container_of(func, struct virtio_pci, func);
 
 	(void)bar;
-	for (unsigned q = 0; pci->doorbells && q < pci->dev->queue_count; q++) {
-		pci->bells[q] = (struct doorbell){
-			.gpa = gpa + NOTIFY + (uint64_t)q * NOTIFY_MULTIPLIER,
-			.fd = pci->dev->queues[q].kick_fd,
-		};
-		/* Without one, kicks come as exits. */
-		pci->attached[q] = pci->doorbells->ops->attach(pci->doorbells, &pci->bells[q]) == 0;
+	for (unsigned q = 0; q < pci->dev->queue_count; q++) {
+		const struct doorbell bell = {.gpa = gpa + NOTIFY + (uint64_t)q * NOTIFY_MULTIPLIER};
+
+		bells_attach(&pci->bells, pci->dev, q, &bell);
 	}
 }
 
@@ -345,11 +386,7 @@ static void bar_unmapped(struct pci_func *func, unsigned bar, uint64_t gpa)
 
 	(void)bar;
 	(void)gpa;
-	for (unsigned q = 0; q < pci->dev->queue_count; q++) {
-		if (pci->attached[q])
-			pci->doorbells->ops->detach(pci->doorbells, &pci->bells[q]);
-		pci->attached[q] = false;
-	}
+	bells_detach(&pci->bells);
 }
 
 /* ---- configuration space ---- */
@@ -455,22 +492,6 @@ static void add_caps(struct virtio_pci *pci)
 
 /* ---- for the device ---- */
 
-static void queue_interrupt(void *transport, unsigned q)
-{
-	struct virtio_pci *pci = transport;
-
-	pci->st.isr |= ISR_QUEUE;
-	msix_raise(&pci->msix, pci->st.queue_vectors[q]);
-}
-
-static void config_interrupt(void *transport)
-{
-	struct virtio_pci *pci = transport;
-
-	pci->st.isr |= ISR_CONFIG;
-	msix_raise(&pci->msix, pci->st.config_vector);
-}
-
 /* Neither the PCI registers nor the MSI-X table are part of a virtio reset. */
 static void reset(void *transport)
 {
@@ -484,6 +505,7 @@ static void reset(void *transport)
 static const struct virtio_transport_ops transport_ops = {
 	.queue_interrupt = queue_interrupt,
 	.config_interrupt = config_interrupt,
+	.queue_irq_fd = queue_irq_fd,
 	.reset = reset,
 };
 
@@ -513,7 +535,7 @@ int virtio_pci_create(struct virtio_pci **ret_pci, struct virtio_dev *dev, struc
 	if (!pci)
 		return err_errno(err, -ENOMEM, "virtio-pci");
 	pci->dev = dev;
-	pci->doorbells = doorbells;
+	pci->bells.doorbells = doorbells;
 	pci_func_init(&pci->func, &ident);
 	pci->func.loop = dev->env.loop;
 	pci->func.reading = config_reading;
@@ -522,6 +544,7 @@ int virtio_pci_create(struct virtio_pci **ret_pci, struct virtio_dev *dev, struc
 	pci_func_set_bar(&pci->func, BAR, &bar);
 	add_caps(pci);
 	msix_init(&pci->msix, &pci->func, dev->queue_count + 1, &place, msis, dev->env.log);
+	pci->msix.moved = vector_moved;
 	reset(pci);
 	virtio_set_transport(dev, &transport_ops, pci);
 	*ret_pci = pci;
@@ -564,7 +587,7 @@ void virtio_pci_destroy(struct virtio_pci *pci)
 	if (!pci)
 		return;
 	virtio_set_transport(pci->dev, NULL, NULL);
-	bar_unmapped(&pci->func, BAR, 0);
+	bells_detach(&pci->bells);
 	msix_finish(&pci->msix);
 	free(pci);
 }

@@ -21,6 +21,9 @@ static const uint64_t common_features = UINT64_C(1) << VIRTIO_F_VERSION_1 |
 					UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX |
 					UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC;
 
+/* Edge-triggered: each write to a queue's eventfd is told once, and nobody reads it. */
+static const uint32_t listen_events = EPOLLIN | EPOLLET;
+
 static const struct state_field virtio_fields[] = {
 	STATE_FIELD(struct virtio_state, STATE_U64, 1, 1, driver_features, UINT64_MAX, 0),
 	STATE_FIELD(struct virtio_state, STATE_U8, 2, 1, status, UINT8_MAX, 0),
@@ -42,11 +45,11 @@ static void kick_ready(struct loop_io *io, uint32_t events)
 	struct virtio_queue *queue = container_of(io, struct virtio_queue, kick_io);
 
 	(void)events;
-	if (queue->vq.st.ready && virtio_running(queue->dev))
+	/* It may come once more after listening has ended: the round was under way. */
+	if (queue->listening && queue->vq.st.ready && virtio_running(queue->dev))
 		queue->dev->type->kick(queue->dev, (unsigned)(queue - queue->dev->queues));
 }
 
-/* Edge-triggered: each write to the eventfd is told once, and nobody reads it. */
 static int open_queue(struct virtio_dev *dev, struct virtio_queue *queue, struct err *err)
 {
 	int r;
@@ -55,8 +58,8 @@ static int open_queue(struct virtio_dev *dev, struct virtio_queue *queue, struct
 	queue->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (queue->kick_fd < 0)
 		return err_errno(err, -errno, "eventfd of a %s queue", dev->type->name);
-	queue->kick_io =
-		(struct loop_io){.fd = queue->kick_fd, .events = EPOLLIN | EPOLLET, .ready = kick_ready};
+	queue->kick_io = (struct loop_io){.fd = queue->kick_fd, .events = listen_events, .ready = kick_ready};
+	queue->listening = true;
 	r = loop_io_add(dev->env.loop, &queue->kick_io);
 	if (r < 0)
 		return err_errno(err, r, "%s queue", dev->type->name);
@@ -129,9 +132,15 @@ void virtio_interrupt(struct virtio_dev *dev, unsigned q)
 		dev->transport_ops->queue_interrupt(dev->transport, q);
 }
 
+/* True while a driver is there that may be interrupted. */
+static bool has_driver(const struct virtio_dev *dev)
+{
+	return dev->transport_ops && !dev->resetting && (dev->st.status & VIRTIO_CONFIG_S_DRIVER_OK);
+}
+
 static void config_interrupt(struct virtio_dev *dev)
 {
-	if (dev->transport_ops && !dev->resetting && (dev->st.status & VIRTIO_CONFIG_S_DRIVER_OK))
+	if (has_driver(dev))
 		dev->transport_ops->config_interrupt(dev->transport);
 }
 
@@ -152,6 +161,45 @@ void virtio_broken(struct virtio_dev *dev, const char *what)
 	config_interrupt(dev);
 }
 
+/* ---- queues that somebody else serves ---- */
+
+int virtio_queue_irq_fd(const struct virtio_dev *dev, unsigned q)
+{
+	return dev->transport_ops ? dev->transport_ops->queue_irq_fd(dev->transport, q) : -1;
+}
+
+void virtio_queue_signal(struct virtio_dev *dev, unsigned q)
+{
+	if (has_driver(dev))
+		dev->transport_ops->queue_interrupt(dev->transport, q);
+}
+
+void virtio_interrupt_moved(struct virtio_dev *dev, unsigned q)
+{
+	if (dev->started && q < dev->queue_count && dev->type->interrupt_moved)
+		dev->type->interrupt_moved(dev, q);
+}
+
+/* What became available while nobody listened is seen now. */
+static void ask_for_kicks(struct virtio_dev *dev, unsigned q)
+{
+	if (dev->queues[q].listening && virtq_kicks_on(&dev->queues[q].vq))
+		virtio_kick_later(dev, q);
+}
+
+/* The descriptor stays with the loop: removing it could not fail, but adding it again could. */
+void virtio_queue_listen(struct virtio_dev *dev, unsigned q, bool on)
+{
+	struct virtio_queue *queue = &dev->queues[q];
+
+	if (queue->listening == on)
+		return;
+	queue->listening = on;
+	(void)loop_io_set(dev->env.loop, &queue->kick_io, on ? listen_events : EPOLLET);
+	if (on && virtio_running(dev))
+		ask_for_kicks(dev, q);
+}
+
 /* ---- reset ---- */
 
 static void finish_reset(struct virtio_dev *dev)
@@ -160,6 +208,8 @@ static void finish_reset(struct virtio_dev *dev)
 	dev->st = (struct virtio_state){0};
 	if (dev->type->reset)
 		dev->type->reset(dev);
+	for (unsigned q = 0; q < dev->queue_count; q++)
+		virtio_queue_listen(dev, q, true);
 	if (dev->transport_ops)
 		dev->transport_ops->reset(dev->transport);
 	loop_signal(dev->env.loop);
@@ -170,6 +220,7 @@ static void begin_reset(struct virtio_dev *dev)
 	if (dev->resetting)
 		return;
 	dev->resetting = true;
+	dev->started = false;
 	for (unsigned q = 0; q < dev->queue_count; q++)
 		virtq_reset(&dev->queues[q].vq);
 	dev->in_flight++; /* what drain() ends does not end the reset under our feet */
@@ -225,13 +276,14 @@ static void apply_features(struct virtio_dev *dev)
 	}
 }
 
-/* The device listens from now on, and sees what became available before. */
-static void kick_waiting(struct virtio_dev *dev)
+/* The type first: it may give queues to somebody else, and then their rings are no longer ours. */
+static void start(struct virtio_dev *dev)
 {
-	for (unsigned q = 0; q < dev->queue_count; q++) {
-		if (virtq_kicks_on(&dev->queues[q].vq))
-			virtio_kick_later(dev, q);
-	}
+	dev->started = true;
+	if (dev->type->start)
+		dev->type->start(dev);
+	for (unsigned q = 0; q < dev->queue_count; q++)
+		ask_for_kicks(dev, q);
 }
 
 uint8_t virtio_status(const struct virtio_dev *dev)
@@ -251,6 +303,8 @@ void virtio_set_status(struct virtio_dev *dev, uint8_t status)
 	if (dev->resetting)
 		return;
 	dev->st.status |= set & (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_FAILED);
+	if ((set & VIRTIO_CONFIG_S_FAILED) && dev->started && dev->type->failed)
+		dev->type->failed(dev);
 	if ((set & VIRTIO_CONFIG_S_DRIVER) && (dev->st.status & VIRTIO_CONFIG_S_ACKNOWLEDGE))
 		dev->st.status |= VIRTIO_CONFIG_S_DRIVER;
 	if ((set & VIRTIO_CONFIG_S_FEATURES_OK) && (dev->st.status & VIRTIO_CONFIG_S_DRIVER) &&
@@ -261,7 +315,7 @@ void virtio_set_status(struct virtio_dev *dev, uint8_t status)
 	if ((set & VIRTIO_CONFIG_S_DRIVER_OK) && (dev->st.status & VIRTIO_CONFIG_S_FEATURES_OK)) {
 		dev->st.status |= VIRTIO_CONFIG_S_DRIVER_OK;
 		if (virtio_running(dev))
-			kick_waiting(dev);
+			start(dev);
 	}
 }
 
@@ -315,7 +369,7 @@ uint64_t virtio_config_read(const struct virtio_dev *dev, uint64_t off, unsigned
 	uint64_t val = 0;
 
 	if (!is_config_access(dev, off, len))
-		return len < sizeof(val) ? (UINT64_C(1) << 8 * len) - 1 : UINT64_MAX;
+		return all_ones(len);
 	memcpy(&val, (const uint8_t *)dev->config + off, len);
 	return val;
 }
@@ -354,6 +408,6 @@ int virtio_restored(struct virtio_dev *dev, struct err *err)
 	if (r < 0)
 		return err_set(err, r, "%s: impossible queue", dev->type->name);
 	if (virtio_running(dev))
-		kick_waiting(dev);
+		start(dev);
 	return 0;
 }

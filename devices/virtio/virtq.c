@@ -188,6 +188,15 @@ void virtq_stop(struct virtq *vq)
 	forget_areas(vq);
 }
 
+void virtq_go_on(struct virtq *vq, uint16_t next_avail)
+{
+	if (!vq->desc)
+		return;
+	vq->st.next_avail = next_avail;
+	vq->st.next_used = load16_acquire(vq->used + RING_IDX);
+	vq->st.signalled = vq->st.next_used;
+}
+
 static struct desc fetch_desc(const uint8_t *p)
 {
 	struct desc d;
@@ -311,11 +320,12 @@ int virtq_pop(struct virtq *vq, struct iovec *iov, unsigned cap, struct virtq_ch
 	return 1;
 }
 
-void virtq_push(struct virtq *vq, uint16_t head, uint32_t written)
+/* Writes the used entry of `head`, which the driver does not look at before idx moves. */
+static void put_used(struct virtq *vq, uint16_t head, uint32_t written)
 {
 	uint8_t *entry;
 
-	if (!vq->desc || head >= vq->st.size || !is_taken(vq, head))
+	if (head >= vq->st.size || !is_taken(vq, head))
 		return;
 	flip_taken(vq, head);
 	vq->in_flight--;
@@ -323,7 +333,29 @@ void virtq_push(struct virtq *vq, uint16_t head, uint32_t written)
 	store_le32(entry, head);
 	store_le32(entry + 4, written);
 	vq->st.next_used++;
+}
+
+void virtq_push(struct virtq *vq, uint16_t head, uint32_t written)
+{
+	virtq_push_all(vq, &(struct virtq_used){.head = head, .written = written}, 1);
+}
+
+void virtq_push_all(struct virtq *vq, const struct virtq_used *used, unsigned n)
+{
+	if (!vq->desc || n == 0)
+		return;
+	for (unsigned i = 0; i < n; i++)
+		put_used(vq, used[i].head, used[i].written);
 	store16_release(vq->used + RING_IDX, vq->st.next_used);
+}
+
+void virtq_unpop(struct virtq *vq, uint16_t head)
+{
+	if (!vq->desc || head >= vq->st.size || !is_taken(vq, head))
+		return;
+	flip_taken(vq, head);
+	vq->in_flight--;
+	vq->st.next_avail--;
 }
 
 bool virtq_needs_interrupt(struct virtq *vq)

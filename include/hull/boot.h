@@ -131,4 +131,13 @@ int boot_load(const struct boot_request *req, const struct guest_mem *mem, struc
  */
 int boot_cmdline(const char *base, const char *user, bool quiet, char *buf, size_t cap, struct err *err);
 
+/* True when `word` stands in `line` on its own, between what the kernel takes for white space. */
+bool boot_cmdline_has(const char *line, const char *word);
+
+/*
+ * The first word of `line` that begins with `prefix`: what follows the prefix, *ret_len
+ * bytes to the word's end (not NUL-terminated). NULL: there is none.
+ */
+const char *boot_cmdline_find(const char *line, const char *prefix, size_t *ret_len);
+
 #endif

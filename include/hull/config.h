@@ -21,13 +21,21 @@ enum {
 	CONFIG_MAX_DISKS = 16, /* the root image is one of them */
 	CONFIG_MAX_QUEUES = 16,
 	CONFIG_MAX_PATH = 4096, /* with the NUL */
-	CONFIG_MAX_ID = 20,     /* bytes of a disk's id and serial number */
+	CONFIG_MAX_ID = 20,     /* bytes of a disk's or NIC's id, and of a serial number */
+	CONFIG_MAX_NETS = 8,
+	CONFIG_MAX_PUBLISHED = 64,
+	CONFIG_MAX_PORTS = 7,    /* of the virtio console, beside the console itself */
+	CONFIG_MAX_SOCKET = 108, /* bytes of a Unix socket's path, with the NUL */
+	CONFIG_MAX_MTU = 65535,
+	CONFIG_MIN_MTU = 68,
 };
 
 #define CONFIG_MIN_MEMORY     (UINT64_C(32) << 20)
 #define CONFIG_DEFAULT_MEMORY (UINT64_C(512) << 20)
 
-enum console_kind { CONSOLE_SERIAL, CONSOLE_NONE };
+#define CONFIG_DEFAULT_GRACE_NS (UINT64_C(10) * 1000000000)
+
+enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO, CONSOLE_NONE };
 
 enum transport_kind { TRANSPORT_PCI, TRANSPORT_MMIO };
 
@@ -52,6 +60,49 @@ struct config_root {
 	enum root_mode mode;
 };
 
+enum net_kind { NET_USER, NET_TAP, NET_FD };
+enum vhost_choice { VHOST_AUTO, VHOST_ON, VHOST_OFF };
+
+struct config_net {
+	enum net_kind kind;
+	char ifname[16];            /* NET_TAP */
+	int fd;                     /* NET_FD */
+	char id[CONFIG_MAX_ID + 1]; /* unique; "net0", "net1", ... */
+	bool has_mac;               /* else one is made up when the machine is built */
+	uint8_t mac[6];
+	unsigned mtu;      /* 0: not given */
+	unsigned queues;   /* pairs, 1 to CONFIG_MAX_QUEUES; one per vCPU unless given, on a TAP; else 1 */
+	bool queues_given; /* else it may be fewer: the TAP may have been made for one pair */
+	enum vhost_choice vhost;
+};
+
+/* A port of the host that leads to one of the guest. */
+struct config_publish {
+	char address[46]; /* of the host, IPv4 or IPv6 as text; "": all */
+	uint16_t host;    /* 1 to 65535 */
+	uint16_t guest;   /* 1 to 65535 */
+	bool udp;         /* else TCP */
+};
+
+/* A further port of the virtio console: /dev/virtio-ports/NAME, and a Unix socket of the host. */
+struct config_port {
+	char name[32];
+	char path[CONFIG_MAX_SOCKET]; /* unique among the ports, as the name is */
+};
+
+struct config_vsock {
+	uint32_t cid;                 /* 0: no vsock */
+	char path[CONFIG_MAX_SOCKET]; /* "": NAME.vsock in the run directory */
+};
+
+struct config_balloon {
+	bool on;
+	uint64_t bytes; /* that the guest is asked to give back from the start */
+};
+
+/* What the end of the watchdog's patience does; WATCHDOG_NONE: there is no watchdog. */
+enum watchdog_action { WATCHDOG_NONE, WATCHDOG_RESET, WATCHDOG_POWEROFF, WATCHDOG_EXIT };
+
 struct vm_config {
 	const char *kernel; /* NULL: the default is looked for when files are opened */
 	const char *initrds[CONFIG_MAX_INITRDS];
@@ -64,7 +115,20 @@ struct vm_config {
 	struct config_disk disks[CONFIG_MAX_DISKS]; /* in the order of /dev/vdX; the root comes first */
 	unsigned disk_count;
 	struct config_root root;
+	struct config_net nets[CONFIG_MAX_NETS]; /* in the order of eth0, eth1, ... */
+	unsigned net_count;
+	bool net_none;                                         /* --net none was given: there are none */
+	struct config_publish published[CONFIG_MAX_PUBLISHED]; /* by the first NET_USER */
+	unsigned published_count;
+	struct config_port ports[CONFIG_MAX_PORTS]; /* with CONSOLE_VIRTIO */
+	unsigned port_count;
+	struct config_vsock vsock;
+	struct config_balloon balloon; /* on unless --balloon off */
+	bool rng; /* unless given: on when something else but the balloon is plugged in */
+	bool rng_given;
+	enum watchdog_action watchdog;
 	uint64_t timeout_ns; /* 0: none */
+	uint64_t grace_ns;   /* from the power button to the end by force; 0: no button is pressed */
 	char name[CONFIG_MAX_NAME];
 	const char *log; /* file for hull's own messages; NULL: stderr */
 	enum log_level log_level;

@@ -25,6 +25,7 @@ enum machine_event {
 	MACHINE_RESET,     /* the guest asked for a reset */
 	MACHINE_POWEROFF,  /* the guest entered S5 */
 	MACHINE_PANIC,     /* the guest's kernel said that it panicked */
+	MACHINE_WATCHDOG,  /* the guest's watchdog has expired */
 	MACHINE_DISK_FULL, /* a write found no space on the host: the machine waits until it is resumed */
 };
 

@@ -48,6 +48,9 @@ struct msix {
 	struct msix_state st;
 	uint64_t active; /* vectors that are enabled and not masked */
 	uint64_t live;   /* those of which the line leads to where the entry says */
+	uint64_t told;   /* those of which `moved` was told that msix_irq_fd() gives a descriptor */
+	/* Optional, set by the owner after msix_init(): what msix_irq_fd() gives has changed. */
+	void (*moved)(struct msix *msix, unsigned vector);
 	struct msi_line lines[MSIX_MAX_VECTORS];
 	struct log_limit address_limit;
 	bool route_failed; /* has been logged */
@@ -80,6 +83,13 @@ void msix_config_written(struct msix *msix, unsigned off, unsigned len);
 
 /* Raises `vector`. Ignored while MSI-X is disabled, or when there is no such vector. */
 void msix_raise(struct msix *msix, unsigned vector);
+
+/*
+ * The eventfd that raises `vector` as msix_raise() would, while that is nothing but a write
+ * to it; else -1: MSI-X is disabled, the vector is masked, is none, or leads nowhere.
+ * Stays open until msix_finish(), but must not be written once this function gives -1.
+ */
+int msix_irq_fd(const struct msix *msix, unsigned vector);
 
 /* After the state and the function's configuration were loaded. -EINVAL: the state is not possible. */
 int msix_restored(struct msix *msix, struct err *err);

@@ -3,7 +3,8 @@
  * The console stream over two descriptors of the host: a terminal, pipes, files.
  * Their flags and terminal modes stay as they are; both remain the caller's.
  *
- * Output goes through a sink (see sink.h): bounded, never blocking. Input is read
+ * Output goes through a sink (see sink.h): bounded, never blocking; a device that
+ * asks for room loses none of it while the reader reads. Input is read
  * as the device takes it, so that a host that floods it is held back. A regular
  * file is read on demand; the end of input ends reading, not the machine. While
  * the process is in the background of its terminal, nothing is read; in the

@@ -30,7 +30,7 @@
 #include "hull/state.h"
 #include "hull/virtq.h"
 
-enum { VIRTIO_MAX_QUEUES = 32 };
+enum { VIRTIO_MAX_QUEUES = 34 }; /* the most of any type: a network device with 16 pairs */
 
 struct virtio_dev;
 
@@ -54,6 +54,21 @@ struct virtio_type {
 	void (*kick)(struct virtio_dev *dev, unsigned q);
 	/* Optional. The driver wrote into the device configuration, inside config_size; else ignored. */
 	void (*config_write)(struct virtio_dev *dev, unsigned off, unsigned len, uint64_t val);
+	/*
+	 * Optional. DRIVER_OK was set: the features are agreed on, and the queues are what they
+	 * will be. Before any kick; also after a running device was loaded from a snapshot.
+	 */
+	void (*start)(struct virtio_dev *dev);
+	/*
+	 * Optional. What virtio_queue_irq_fd() gives for queue `q` has changed: a vector was
+	 * masked, routed elsewhere, or works again. Only between start and reset.
+	 */
+	void (*interrupt_moved)(struct virtio_dev *dev, unsigned q);
+	/*
+	 * Optional. The driver has given up (FAILED): nothing is moved any more until the reset,
+	 * by nobody. Only between start and reset.
+	 */
+	void (*failed)(struct virtio_dev *dev);
 	/* Optional. Cancels what can be cancelled of the requests in flight; they still end by virtio_end().
 	 */
 	void (*drain)(struct virtio_dev *dev);
@@ -81,6 +96,7 @@ struct virtio_queue {
 	struct virtq vq;
 	int kick_fd; /* eventfd: a kick that needs no exit; the transport binds it to an address */
 	struct loop_io kick_io;
+	bool listening; /* kicks are told to the type */
 	struct virtio_dev *dev;
 };
 
@@ -88,6 +104,11 @@ struct virtio_queue {
 struct virtio_transport_ops {
 	void (*queue_interrupt)(void *transport, unsigned q);
 	void (*config_interrupt)(void *transport);
+	/*
+	 * The eventfd that interrupts the driver for queue `q` without any help of ours, or
+	 * -1 while there is none: no vector, a masked one, or a register that must be set, too.
+	 */
+	int (*queue_irq_fd)(void *transport, unsigned q);
 	/* A reset has ended: the transport's own registers go back, too. */
 	void (*reset)(void *transport);
 };
@@ -112,6 +133,7 @@ struct virtio_dev {
 	void *transport;
 	unsigned in_flight; /* requests between virtio_begin() and virtio_end() */
 	bool resetting;     /* status 0 was written, requests are still in flight */
+	bool started;       /* between type->start and reset */
 	struct log_limit broken_limit;
 };
 
@@ -124,6 +146,12 @@ int virtio_create(struct virtio_dev **ret_dev, const struct virtio_type *type, c
 
 /* Nothing is in flight: back ends were drained. NULL is fine. */
 void virtio_destroy(struct virtio_dev *dev);
+
+/* The mask of feature bit `bit`, e.g. VIRTIO_BLK_F_RO. */
+static inline uint64_t virtio_bit(unsigned bit)
+{
+	return UINT64_C(1) << bit;
+}
 
 /* True when the driver accepted feature bit `bit`, e.g. VIRTIO_BLK_F_RO. */
 bool virtio_has_feature(const struct virtio_dev *dev, unsigned bit);
@@ -138,6 +166,25 @@ void virtio_end(struct virtio_dev *dev);
 /* Interrupts the driver if it wants that for what was pushed to queue `q`. */
 void virtio_interrupt(struct virtio_dev *dev, unsigned q);
 
+/*
+ * Three for a device whose ring somebody else serves (vhost). Where that one interrupts
+ * the driver by itself: see virtio_transport_ops, -1 also without a transport.
+ */
+int virtio_queue_irq_fd(const struct virtio_dev *dev, unsigned q);
+
+/*
+ * Interrupts the driver for queue `q` without asking the ring whether it wants that: the
+ * one who serves it has asked. Ignored before DRIVER_OK, and once a reset has begun.
+ */
+void virtio_queue_signal(struct virtio_dev *dev, unsigned q);
+
+/*
+ * Whether kicks are told to type->kick() at all: they are after create and after each
+ * reset. Turned on again, the queue being ready and vq->st right, the driver is asked for
+ * kicks, and those that were missed are made up for by one.
+ */
+void virtio_queue_listen(struct virtio_dev *dev, unsigned q, bool on);
+
 /* The device changed its configuration: a new generation, and the config interrupt. */
 void virtio_config_changed(struct virtio_dev *dev);
 
@@ -147,6 +194,9 @@ void virtio_broken(struct virtio_dev *dev, const char *what);
 /* ---- for transports ---- */
 
 void virtio_set_transport(struct virtio_dev *dev, const struct virtio_transport_ops *ops, void *transport);
+
+/* What ops->queue_irq_fd gives for queue `q` has changed: tells a device that was started. */
+void virtio_interrupt_moved(struct virtio_dev *dev, unsigned q);
 
 /* Feature words of 32 bits; `sel` above 1 reads 0 and ignores writes. */
 uint32_t virtio_features(const struct virtio_dev *dev, uint32_t sel);
@@ -184,7 +234,8 @@ void virtio_kick_later(struct virtio_dev *dev, unsigned q);
 uint64_t virtio_config_read(const struct virtio_dev *dev, uint64_t off, unsigned len);
 void virtio_config_write(struct virtio_dev *dev, uint64_t off, unsigned len, uint64_t val);
 
-/* After state was loaded: maps the rings again, and kicks what waits. -EINVAL: the state is not possible. */
+/* After state was loaded: maps the rings again, starts, and kicks what waits. -EINVAL: the state is not
+ * possible. */
 int virtio_restored(struct virtio_dev *dev, struct err *err);
 
 #endif

@@ -84,6 +84,13 @@ int virtq_start(struct virtq *vq, const struct guest_mem *mem);
 void virtq_stop(struct virtq *vq);
 
 /*
+ * Somebody else (vhost) has served the ring, has nothing of it in flight, and would have
+ * taken entry `next_avail` next: goes on from there, and from where the used ring ends.
+ * Ignored when the queue is not ready.
+ */
+void virtq_go_on(struct virtq *vq, uint16_t next_avail);
+
+/*
  * Takes the next available chain, with at most `cap` entries of `iov`.
  * Returns 1, 0 (nothing available or not ready), or -EBADMSG: the driver broke
  * the ring, and the device needs a reset. Broken is: avail idx ahead by more than
@@ -96,6 +103,21 @@ int virtq_pop(struct virtq *vq, struct iovec *iov, unsigned cap, struct virtq_ch
 
 /* Gives a chain back, `written` bytes of its writable part filled. Ignored when the queue is not ready. */
 void virtq_push(struct virtq *vq, uint16_t head, uint32_t written);
+
+/* A chain and how much of its writable part was filled, bytes. */
+struct virtq_used {
+	uint16_t head;
+	uint32_t written;
+};
+
+/* Gives `n` chains back at once: the driver sees all of them or none yet. */
+void virtq_push_all(struct virtq *vq, const struct virtq_used *used, unsigned n);
+
+/*
+ * Takes the last pop back: `head` is the next available chain again. Only what was
+ * popped last, and not pushed; so several, in reverse order. Ignored when not ready.
+ */
+void virtq_unpop(struct virtq *vq, uint16_t head);
 
 /*
  * True when the driver wants an interrupt for what was pushed since the last call:
