@@ -28,7 +28,7 @@ static const char *next_word(const char **pos, size_t *len)
 	return *len > 0 ? start : NULL;
 }
 
-bool cmdline_has(const char *line, const char *word)
+bool boot_cmdline_has(const char *line, const char *word)
 {
 	const char *w;
 	size_t len;
@@ -38,6 +38,21 @@ bool cmdline_has(const char *line, const char *word)
 			return true;
 	}
 	return false;
+}
+
+const char *boot_cmdline_find(const char *line, const char *prefix, size_t *ret_len)
+{
+	size_t n = strlen(prefix);
+	const char *w;
+	size_t len;
+
+	while ((w = next_word(&line, &len))) {
+		if (len >= n && memcmp(w, prefix, n) == 0) {
+			*ret_len = len - n;
+			return w + n;
+		}
+	}
+	return NULL;
 }
 
 bool cmdline_is_verbose(const char *line)

@@ -8,9 +8,6 @@
 
 #include "hull/err.h"
 
-/* True when `word` stands in `line` on its own, between white space. */
-bool cmdline_has(const char *line, const char *word);
-
 /* True when the words before "--" choose a verbosity: then "quiet" is not added. */
 bool cmdline_is_verbose(const char *line);
 

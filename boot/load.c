@@ -220,7 +220,7 @@ static int make_cmdline(struct loader *l, struct err *err)
 	if (r < 0)
 		return r;
 	l->kaslr = l->source == SOURCE_DECODED && l->relocs.lists > 0 && l->req->random &&
-		   !cmdline_has(buf, "nokaslr");
+		   !boot_cmdline_has(buf, "nokaslr");
 	return 0;
 }
 

@@ -16,6 +16,7 @@
 #include "command.h"
 #include "hull/util.h"
 #include "hull/vm.h"
+#include "passt.h"
 #include "supervisor.h"
 
 enum verdict { GOOD, ABSENT, BROKEN }; /* ABSENT: VMs run without it */
@@ -145,14 +146,26 @@ static void check_openable(struct finding *f, const char *path, const char *modu
 		fix(f, "as root: modprobe %s", module);
 }
 
+static void check_passt(struct finding *f)
+{
+	char path[4096];
+
+	if (passt_find(path, sizeof(path), NULL) == 0) {
+		found(f, GOOD, "found: %s", path);
+		return;
+	}
+	found(f, ABSENT, "not found: no --net user, no --publish");
+	fix(f, "install the package passt (as root: apt-get install passt)");
+}
+
 static void check_tap(struct finding *f)
 {
-	check_openable(f, "/dev/net/tun", "tun", "no TAP networks");
+	check_openable(f, "/dev/net/tun", "tun", "no --net tap");
 }
 
 static void check_vhost_net(struct finding *f)
 {
-	check_openable(f, "/dev/vhost-net", "vhost_net", "networks go through user space");
+	check_openable(f, "/dev/vhost-net", "vhost_net", "networks on a TAP device are slower");
 }
 
 static void check_user_namespaces(struct finding *f)
@@ -239,6 +252,7 @@ static const struct {
 	{"kvm", check_kvm_device},
 	{"kvm-capabilities", check_kvm_capabilities},
 	{"kvm-hardware", check_kvm_hardware},
+	{"passt", check_passt},
 	{"tap", check_tap},
 	{"vhost-net", check_vhost_net},
 	{"user-namespaces", check_user_namespaces},

@@ -30,10 +30,7 @@ static int add_root_initrd(const struct vm_config *config, struct resources *res
 	const struct root_request req = {
 		.kernel = &res->kernel,
 		.image_fd = res->disks[0].fd,
-		.image_path = config->root.path,
-		.append = config->append,
-		.mode = config->root.mode,
-		.transport = config->transport,
+		.config = config,
 	};
 	struct err note = {0};
 	int fd = -1;
@@ -116,9 +113,29 @@ const struct command cmd_run = {
 		"                        a disk image with the guest's root: MODE is rw (the default), ro or\n"
 		"                        cow (the guest's changes are gone at the end); it comes before all\n"
 		"                        disks; without -i hull makes the initramfs\n"
+		"  -n, --net KIND[,WORD]...\n"
+		"                        a network card: KIND is user (for an ordinary user; needs the program\n"
+		"                        passt), tap=IFNAME (a TAP device), fd=N (an open TAP device or stream\n"
+		"                        socket), or none (the default); repeatable, up to 8\n"
+		"  -p, --publish [ADDR:]HOST:GUEST[/tcp|udp]\n"
+		"                        port HOST of the host leads to port GUEST of the guest; implies\n"
+		"                        --net user; default tcp, all addresses (repeatable)\n"
 		"      --transport KIND  pci or mmio: how the guest sees virtio devices; default pci\n"
-		"      --console KIND    serial or none; default serial\n"
+		"      --console KIND    serial, none, or virtio (/dev/hvc0), which may have further ports:\n"
+		"                        virtio[,port=NAME:SOCKET]...; default serial\n"
+		"      --vsock CID[,path=SOCKET]\n"
+		"                        sockets between host and guest, which is number CID (3 or more); default\n"
+		"                        SOCKET: NAME.vsock in the run directory\n"
+		"      --balloon [SIZE|off]\n"
+		"                        the guest gives SIZE of its memory back from the start; default 0: only\n"
+		"                        what it does not use\n"
+		"      --rng on|off      random numbers of the host for the guest; default: on when there is a\n"
+		"                        disk, a network or anything else but the balloon\n"
+		"      --watchdog ACTION\n"
+		"                        a watchdog (6300ESB); when the guest neglects it: reset, poweroff, or\n"
+		"                        exit (status 123)\n"
 		"      --timeout SEC     stop the VM after SEC seconds: exit 124\n"
+		"      --grace SEC       what the guest has to shut down after SIGTERM; 0: none; default 10\n"
 		"      --name NAME       default: hull-PID\n"
 		"      --log FILE        hull's own messages go there; default: stderr\n"
 		"  -v, --verbose         more messages: the kernel's, and a timeline of the start\n"
@@ -132,8 +149,13 @@ const struct command cmd_run = {
 		"'kill -CONT PID', or report an error to the guest; default pause). A comma inside PATH is\n"
 		"written as two.\n"
 		"\n"
+		"Words of a network: id=ID; mac=MAC (default: made up); mtu=N (told to the guest); on a TAP\n"
+		"device queues=N (1 to 16; default one per vCPU); on it and on fd=N vhost=on|off (the kernel\n"
+		"moves the packets; default on where that is possible).\n"
+		"\n"
 		"SIZE takes K, M, G, T (powers of 1024). On a terminal, Ctrl-a x quits, Ctrl-a h helps and\n"
-		"Ctrl-a Ctrl-a sends Ctrl-a.\n"
+		"Ctrl-a Ctrl-a sends Ctrl-a. SIGTERM presses the guest's power button and stops it after the\n"
+		"grace period; SIGINT stops it; SIGUSR1 has a few lines about the machine written to the log.\n"
 		"\n"
 		"Exit status: 0 the guest powered off or rebooted; 123 it crashed; 124 --timeout expired;\n"
 		"125 hull could not start or failed; 128+N stopped by signal N (130 SIGINT, 143 SIGTERM).\n",

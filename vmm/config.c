@@ -11,6 +11,10 @@
 #include <unistd.h>
 
 #include "config_disk.h"
+#include "config_fields.h"
+#include "config_misc.h"
+#include "config_net.h"
+#include "hull/arch.h"
 #include "hull/util.h"
 
 typedef int apply_fn(struct vm_config *config, const char *option, const char *value, struct err *err);
@@ -20,6 +24,8 @@ struct option_row {
 	char letter;         /* 0: no short form */
 	const char *expects; /* what its value is; NULL: it takes none */
 	apply_fn *apply;
+	/* Set: the value is optional, and the next word is one only if this says so. */
+	bool (*is_value)(const char *word);
 };
 
 int config_parse_size(const char *text, uint64_t *ret_bytes)
@@ -103,10 +109,9 @@ static int apply_append(struct vm_config *c, const char *option, const char *val
 
 static int apply_cpus(struct vm_config *c, const char *option, const char *value, struct err *err)
 {
-	char *end;
-	unsigned long n = strtoul(value, &end, 10);
+	uint64_t n;
 
-	if (!isdigit((unsigned char)*value) || *end || n < 1 || n > CONFIG_MAX_CPUS)
+	if (config_parse_number(value, 1, CONFIG_MAX_CPUS, &n) < 0)
 		return err_set(err, -EINVAL, "%s %s: expected a number of vCPUs from 1 to %d", option, value,
 			       CONFIG_MAX_CPUS);
 	c->cpus = (unsigned)n;
@@ -130,17 +135,6 @@ static int apply_memory(struct vm_config *c, const char *option, const char *val
 	return 0;
 }
 
-static int apply_console(struct vm_config *c, const char *option, const char *value, struct err *err)
-{
-	if (strcmp(value, "serial") == 0)
-		c->console = CONSOLE_SERIAL;
-	else if (strcmp(value, "none") == 0)
-		c->console = CONSOLE_NONE;
-	else
-		return err_set(err, -EINVAL, "%s %s: expected serial or none", option, value);
-	return 0;
-}
-
 static int apply_transport(struct vm_config *c, const char *option, const char *value, struct err *err)
 {
 	if (strcmp(value, "pci") == 0)
@@ -159,17 +153,9 @@ static int apply_timeout(struct vm_config *c, const char *option, const char *va
 	return 0;
 }
 
-static bool name_is_valid(const char *name)
-{
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-
-	return isalnum((unsigned char)name[0]) && strspn(name, allowed) == strlen(name) &&
-	       strlen(name) < CONFIG_MAX_NAME;
-}
-
 static int apply_name(struct vm_config *c, const char *option, const char *value, struct err *err)
 {
-	if (!name_is_valid(value))
+	if (!config_is_name(value, CONFIG_MAX_NAME - 1))
 		return err_set(
 			err, -EINVAL,
 			"%s %s: expected up to %d letters, digits, '.', '_' and '-', the first a letter "
@@ -222,9 +208,16 @@ static const struct option_row rows[] = {
 	{"memory", 'm', "a size such as 512M", apply_memory},
 	{"disk", 'd', "a disk image, PATH[,ro][,id=ID]...", config_apply_disk},
 	{"root", 0, "a disk image, PATH[,ro|rw|cow]", config_apply_root},
+	{"net", 'n', "none, user, tap=IFNAME or fd=N", config_apply_net},
+	{"publish", 'p', "[ADDR:]HOST:GUEST[/tcp|udp], such as 8080:80", config_apply_publish},
 	{"transport", 0, "pci or mmio", apply_transport},
-	{"console", 0, "serial or none", apply_console},
+	{"console", 0, "serial, virtio[,port=NAME:SOCKET]... or none", config_apply_console},
+	{"vsock", 0, "CID[,path=SOCKET], with a CID of 3 or more", config_apply_vsock},
+	{"balloon", 0, "a size such as 256M, or off", config_apply_balloon, config_is_balloon_value},
+	{"rng", 0, "on or off", config_apply_rng},
+	{"watchdog", 0, "reset, poweroff or exit", config_apply_watchdog},
 	{"timeout", 0, "a number of seconds", apply_timeout},
+	{"grace", 0, "a number of seconds", config_apply_grace},
 	{"name", 0, "a name", apply_name},
 	{"log", 0, "a file", apply_log},
 	{"verbose", 'v', NULL, apply_verbose},
@@ -257,10 +250,17 @@ struct words {
 	int next;
 };
 
-/* The value of an option: what follows it in the same word, or the next word. */
+/* The value of an option: what follows it in the same word, or the next word. NULL: an optional one is
+ * missing. */
 static int take_value(struct words *w, const struct option_row *row, const char *option, const char *inside,
 		      const char **ret_value, struct err *err)
 {
+	bool optional = row->is_value && (w->next == w->count || !row->is_value(w->at[w->next]));
+
+	if (!inside && optional) {
+		*ret_value = NULL;
+		return 0;
+	}
 	if (inside)
 		*ret_value = inside;
 	else if (w->next < w->count)
@@ -324,9 +324,49 @@ static void set_defaults(struct vm_config *c)
 		.cpus = 1,
 		.memory = CONFIG_DEFAULT_MEMORY,
 		.console = CONSOLE_SERIAL,
+		.balloon = {.on = true},
+		.watchdog = WATCHDOG_NONE,
+		.grace_ns = CONFIG_DEFAULT_GRACE_NS,
 		.log_level = LOG_WARN,
 	};
 	snprintf(c->name, sizeof(c->name), "hull-%ld", (long)getpid());
+}
+
+/*
+ * Each PCI function costs a boot some 250 exits. Memory that goes back to the host is
+ * worth them to everybody; random numbers only where the machine is more than a kernel
+ * and an initramfs: its CPU has an instruction for them.
+ */
+static void choose_rng(struct vm_config *c)
+{
+	bool others = c->disk_count || c->net_count || c->console == CONSOLE_VIRTIO || c->vsock.cid ||
+		      c->watchdog != WATCHDOG_NONE;
+
+	if (!c->rng_given)
+		c->rng = others;
+}
+
+/* virtio devices on a transport that has not many places. The watchdog is a PCI function on either. */
+static int check_mmio(const struct vm_config *c, struct err *err)
+{
+	unsigned n = c->disk_count + c->net_count + (c->console == CONSOLE_VIRTIO) + (c->vsock.cid != 0) +
+		     c->rng + c->balloon.on;
+	bool idle = c->rng || c->balloon.on;
+
+	if (c->transport != TRANSPORT_MMIO || n <= ARCH_VIRTIO_MMIO_MAX)
+		return 0;
+	return err_set(err, -EINVAL, "--transport mmio: takes at most %d devices, and there are %u%s",
+		       ARCH_VIRTIO_MMIO_MAX, n, idle ? " (--rng off and --balloon off make room)" : "");
+}
+
+/* What no option alone can know. */
+static int check_combinations(const struct vm_config *c, struct err *err)
+{
+	int r = config_check_ports(c, err);
+
+	if (r == 0)
+		r = config_check_balloon(c, err);
+	return r < 0 ? r : check_mmio(c, err);
 }
 
 int config_parse(int argc, char *const argv[], struct vm_config *ret_config, struct err *err)
@@ -350,6 +390,12 @@ int config_parse(int argc, char *const argv[], struct vm_config *ret_config, str
 	}
 	if (r == 0)
 		r = config_finish_disks(&config, err);
+	if (r == 0)
+		r = config_finish_nets(&config, err);
+	if (r == 0) {
+		choose_rng(&config);
+		r = check_combinations(&config, err);
+	}
 	if (r == 0)
 		*ret_config = config;
 	return r;

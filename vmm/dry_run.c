@@ -3,13 +3,25 @@
 #include "dry_run.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "config_disk.h"
+#include "config_misc.h"
+#include "config_net.h"
 #include "hull/arch.h"
 #include "open.h"
 #include "resolve.h"
 #include "supervisor.h"
+
+/* The list with `item` at its end. NULL, and no list any more, when there is no item: it was not UTF-8. */
+static json_t *with_item(json_t *list, json_t *item)
+{
+	if (json_array_append_new(list, item) == 0)
+		return list;
+	json_decref(list);
+	return NULL;
+}
 
 static json_t *memory_json(const struct vm_config *config)
 {
@@ -63,14 +75,14 @@ static const char *engine_name(enum block_engine engine)
 	return "auto";
 }
 
-/* Where the guest finds disk `index`. */
-static void add_position(json_t *json, const struct vm_config *config, unsigned index)
+/* Where the guest finds device `index` of a kind. */
+static void add_position(json_t *json, const struct vm_config *config, enum slot_kind kind, unsigned index)
 {
 	struct device_place place;
 
-	if (config->transport == TRANSPORT_PCI) {
-		json_object_set_new(json, "pci_slot", json_integer(resolve_disk_slot(index)));
-	} else if (arch_virtio_mmio_place(index, &place)) {
+	if (config->transport == TRANSPORT_PCI || kind == SLOT_WATCHDOG) {
+		json_object_set_new(json, "pci_slot", json_integer(resolve_pci_slot(config, kind, index)));
+	} else if (arch_virtio_mmio_place(resolve_mmio_place(config, kind, index), &place)) {
 		json_object_set_new(json, "address", json_integer((json_int_t)place.ranges[0].base));
 		json_object_set_new(json, "interrupt", json_integer(place.gsi));
 	}
@@ -92,7 +104,7 @@ static json_t *disk_json(const struct vm_config *config, const struct resources 
 			 disk->pause_on_enospc ? "pause" : "report", "transport",
 			 config->transport == TRANSPORT_PCI ? "pci" : "mmio");
 	if (json)
-		add_position(json, config, index);
+		add_position(json, config, SLOT_DISK, index);
 	return json;
 }
 
@@ -100,14 +112,155 @@ static json_t *disks_json(const struct vm_config *config, const struct resources
 {
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < config->disk_count; i++) {
-		if (json_array_append_new(list, disk_json(config, res, i)) < 0) {
-			json_decref(list);
-			return NULL;
-		}
+	for (unsigned i = 0; i < config->disk_count && list; i++)
+		list = with_item(list, disk_json(config, res, i));
+	return list;
+}
+
+/* ---- networks ---- */
+
+static json_t *mac_json(const struct config_net *net)
+{
+	const uint8_t *m = net->mac;
+	char text[18];
+
+	if (!net->has_mac)
+		return json_null(); /* made up when the machine is built */
+	snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+	return json_string(text);
+}
+
+/* NULL: the name of the interface is not UTF-8. */
+static json_t *net_json(const struct vm_config *config, unsigned index)
+{
+	const struct config_net *net = &config->nets[index];
+	json_t *json =
+		json_pack("{s:s, s:s, s:o, s:o, s:i, s:s}", "id", net->id, "kind", config_net_kind(net->kind),
+			  "mac", mac_json(net), "mtu", net->mtu ? json_integer(net->mtu) : json_null(),
+			  "queues", (int)net->queues, "vhost", config_vhost_choice(net->vhost));
+
+	if (!json)
+		return NULL;
+	if (net->kind == NET_TAP && json_object_set_new(json, "ifname", json_string(net->ifname)) < 0) {
+		json_decref(json);
+		return NULL;
+	}
+	if (net->kind == NET_FD)
+		json_object_set_new(json, "fd", json_integer(net->fd));
+	add_position(json, config, SLOT_NET, index);
+	return json;
+}
+
+static json_t *nets_json(const struct vm_config *config)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < config->net_count && list; i++)
+		list = with_item(list, net_json(config, i));
+	return list;
+}
+
+static json_t *published_json(const struct vm_config *config)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < config->published_count; i++) {
+		const struct config_publish *p = &config->published[i];
+
+		json_array_append_new(list, json_pack("{s:s?, s:i, s:i, s:s}", "address",
+						      p->address[0] ? p->address : NULL, "host", p->host,
+						      "guest", p->guest, "protocol", p->udp ? "udp" : "tcp"));
 	}
 	return list;
 }
+
+/* ---- console, vsock, the small devices: null when there is none ---- */
+
+/* NULL: a path is not UTF-8. */
+static json_t *ports_json(const struct vm_config *config)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < config->port_count && list; i++)
+		list = with_item(list, json_pack("{s:s, s:s}", "name", config->ports[i].name, "path",
+						 config->ports[i].path));
+	return list;
+}
+
+static json_t *virtio_console_json(const struct vm_config *config)
+{
+	json_t *json;
+
+	if (config->console != CONSOLE_VIRTIO)
+		return json_null();
+	json = json_pack("{s:o}", "ports", ports_json(config));
+	if (json)
+		add_position(json, config, SLOT_CONSOLE, 0);
+	return json;
+}
+
+static json_t *vsock_json(const struct vm_config *config)
+{
+	const struct config_vsock *vsock = &config->vsock;
+	json_t *json;
+
+	if (vsock->cid == 0)
+		return json_null();
+	json = json_pack("{s:I, s:s?}", "cid", (json_int_t)vsock->cid, "path",
+			 vsock->path[0] ? vsock->path : NULL);
+	if (json)
+		add_position(json, config, SLOT_VSOCK, 0);
+	return json;
+}
+
+static json_t *balloon_json(const struct vm_config *config)
+{
+	json_t *json;
+
+	if (!config->balloon.on)
+		return json_null();
+	json = json_pack("{s:I}", "bytes", (json_int_t)config->balloon.bytes);
+	add_position(json, config, SLOT_BALLOON, 0);
+	return json;
+}
+
+static json_t *rng_json(const struct vm_config *config)
+{
+	json_t *json;
+
+	if (!config->rng)
+		return json_null();
+	json = json_object();
+	add_position(json, config, SLOT_RNG, 0);
+	return json;
+}
+
+static json_t *watchdog_json(const struct vm_config *config)
+{
+	json_t *json;
+
+	if (config->watchdog == WATCHDOG_NONE)
+		return json_null();
+	json = json_pack("{s:s}", "action", config_watchdog_action(config->watchdog));
+	add_position(json, config, SLOT_WATCHDOG, 0);
+	return json;
+}
+
+/* Adds all of these to `machine`. False: one of them is not UTF-8. */
+static bool add_extras(json_t *machine, const struct vm_config *config)
+{
+	json_t *extras =
+		json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f}", "nets", nets_json(config), "published",
+			  published_json(config), "virtio_console", virtio_console_json(config), "vsock",
+			  vsock_json(config), "balloon", balloon_json(config), "rng", rng_json(config),
+			  "watchdog", watchdog_json(config), "grace_seconds", (double)config->grace_ns / 1e9);
+	bool ok = extras && json_object_update(machine, extras) == 0;
+
+	json_decref(extras);
+	return ok;
+}
+
+/* ---- the machine ---- */
 
 static json_t *root_json(const struct vm_config *config)
 {
@@ -121,12 +274,8 @@ static json_t *initrds_json(const struct resources *res)
 {
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < res->initrd_count; i++) {
-		if (json_array_append_new(list, json_string(res->initrds[i].path)) < 0) {
-			json_decref(list); /* not UTF-8 */
-			return NULL;
-		}
-	}
+	for (unsigned i = 0; i < res->initrd_count && list; i++)
+		list = with_item(list, json_string(res->initrds[i].path));
 	return list;
 }
 
@@ -145,12 +294,16 @@ static json_t *machine_json(const struct vm_config *config, const struct resourc
 	json = json_pack("{s:s, s:I, s:I, s:o, s:s, s:o, s:s, s:s, s:f, s:s?, s:s, s:o, s:o, s:o}", "name",
 			 config->name, "cpus", (json_int_t)config->cpus, "memory", (json_int_t)config->memory,
 			 "ram", memory_json(config), "kernel", res->kernel.path, "initrds", initrds_json(res),
-			 "cmdline", line, "console", config->console == CONSOLE_SERIAL ? "serial" : "none",
-			 "timeout_seconds", (double)config->timeout_ns / 1e9, "log", config->log, "transport",
+			 "cmdline", line, "console", config_console_kind(config->console), "timeout_seconds",
+			 (double)config->timeout_ns / 1e9, "log", config->log, "transport",
 			 config->transport == TRANSPORT_PCI ? "pci" : "mmio", "root", root_json(config),
 			 "disks", disks_json(config, res), "devices", devices_json(places, place_count));
 	if (json && words[0])
 		json_object_set_new(json, "words_without_acpi", json_string(words));
+	if (json && !add_extras(json, config)) {
+		json_decref(json);
+		return NULL;
+	}
 	return json;
 }
 

@@ -183,21 +183,6 @@ static int decode_new(const struct boot_file *kernel, const struct boot_cache_ke
 	return 0;
 }
 
-/* The worker gets a descriptor that cannot write. */
-static int reopen_read_only(int *fd, struct err *err)
-{
-	char self[64];
-	int ro;
-
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", *fd);
-	ro = open(self, O_RDONLY | O_CLOEXEC);
-	if (ro < 0)
-		return err_errno(err, -errno, "decoded kernel");
-	close(*fd);
-	*fd = ro;
-	return 0;
-}
-
 int kernel_cache_get(const struct boot_file *kernel, uint64_t limit, int *ret_fd, bool *ret_from_cache,
 		     struct err *err)
 {
@@ -223,8 +208,11 @@ int kernel_cache_get(const struct boot_file *kernel, uint64_t limit, int *ret_fd
 		r = decode_new(kernel, &key, dir, name, limit, &fd, err);
 	if (dir >= 0)
 		close(dir);
-	if (r == 0 && fd >= 0 && !*ret_from_cache)
-		r = reopen_read_only(&fd, err);
+	if (r == 0 && fd >= 0 && !*ret_from_cache) { /* for the worker, which shall not write */
+		r = fd_make_read_only(&fd);
+		if (r < 0)
+			err_errno(err, r, "decoded kernel");
+	}
 	if (r == 0)
 		*ret_fd = fd;
 	else if (fd >= 0)

@@ -11,7 +11,10 @@
 
 #include "hull/pci.h"
 #include "hull/util.h"
+#include "machine_console.h"
 #include "machine_disks.h"
+#include "machine_extras.h"
+#include "machine_nets.h"
 #include "resolve.h"
 
 /* A reset this soon after a panic on the console is the panic's. */
@@ -29,6 +32,11 @@ void machine_end(struct machine *m, enum outcome outcome, const char *text)
 	loop_stop(&m->loop);
 }
 
+void machine_loop_failed(void *machine, const char *text)
+{
+	machine_end(machine, OUTCOME_FAILED, text);
+}
+
 /* A guest that panics resets itself (panic=-1): what came before tells the two apart. Lock held. */
 static void guest_reset(struct machine *m)
 {
@@ -36,6 +44,26 @@ static void guest_reset(struct machine *m)
 		machine_end(m, OUTCOME_PANIC, "kernel panic");
 	else
 		machine_end(m, OUTCOME_RESET, "");
+}
+
+/* What the user wants to be done about it. Lock held. */
+static void watchdog_expired(struct machine *m)
+{
+	switch (m->config->watchdog) {
+	case WATCHDOG_NONE:
+		break;
+	case WATCHDOG_RESET:
+		log_line(m->log, LOG_WARN, "the guest's watchdog has expired: a reset");
+		guest_reset(m);
+		break;
+	case WATCHDOG_POWEROFF:
+		log_line(m->log, LOG_WARN, "the guest's watchdog has expired: power off");
+		machine_end(m, OUTCOME_POWEROFF, "");
+		break;
+	case WATCHDOG_EXIT: /* the summary says it */
+		machine_end(m, OUTCOME_WATCHDOG, "");
+		break;
+	}
 }
 
 /* Called by devices, with the loop's lock held. */
@@ -53,9 +81,17 @@ static void on_machine_event(void *arg, enum machine_event event)
 	case MACHINE_PANIC:
 		machine_end(m, OUTCOME_PANIC, "kernel panic");
 		break;
+	case MACHINE_WATCHDOG:
+		watchdog_expired(m);
+		break;
 	case MACHINE_DISK_FULL: /* has a listener of its own */
 		break;
 	}
+}
+
+struct machine_listener machine_listener(struct machine *m)
+{
+	return (struct machine_listener){.fn = on_machine_event, .arg = m};
 }
 
 static enum outcome outcome_of(enum vcpu_end_kind kind)
@@ -100,6 +136,7 @@ static void on_vcpu_end(void *arg, const struct vcpu *vcpu, const struct vcpu_en
 void machine_pause(struct machine *m)
 {
 	m->paused = true;
+	machine_extras_pause(m->extras, true);
 	vcpu_gate_close(&m->gate);
 	for (unsigned i = 0; i < m->vcpu_count; i++)
 		vcpu_call_out(&m->vcpus[i]);
@@ -112,6 +149,7 @@ void machine_resume(struct machine *m)
 	m->paused = false;
 	log_line(m->log, LOG_INFO, "the machine goes on");
 	machine_disks_resume(m->disks); /* a disk that is still full pauses again, by the task */
+	machine_extras_pause(m->extras, false);
 	vcpu_gate_open(&m->gate);
 }
 
@@ -122,6 +160,29 @@ static void on_disk_full(struct loop_task *task)
 	/* None is, when the machine was resumed between the disk's word and now. */
 	if (machine_disks_report_full(m->disks))
 		machine_pause(m);
+}
+
+/* ---- requests of the supervisor ---- */
+
+void machine_power_button(struct machine *m)
+{
+	for (unsigned i = 0; i < m->device_count; i++) {
+		const struct machine_device *d = &m->devices[i];
+
+		if (d->instance && d->type->power_button)
+			d->type->power_button(d->instance);
+	}
+}
+
+void machine_resize_console(struct machine *m, uint16_t cols, uint16_t rows)
+{
+	/* The serial port has no way to say it. */
+	machine_console_resize(m->virtio_console, cols, rows);
+}
+
+void machine_vsock_connected(struct machine *m, uint64_t token, int fd)
+{
+	machine_nets_vsock_connected(m->nets, token, fd);
 }
 
 /* ---- the console ---- */
@@ -300,7 +361,7 @@ static int build_device(struct machine *m, struct machine_device *d, const struc
 	struct device_env env = {
 		.loop = &m->loop,
 		.log = m->log,
-		.events = {.fn = on_machine_event, .arg = m},
+		.events = machine_listener(m),
 		.wall_clock = wall_clock,
 		.mmio = &m->mmio,
 	};
@@ -324,6 +385,8 @@ static int build_device(struct machine *m, struct machine_device *d, const struc
 		r = d->type->init(d->instance, &env, err);
 	if (r == 0)
 		r = add_ranges(m, d, err);
+	if (strcmp(place->type, "pci-root") == 0)
+		m->pci_root = d->instance;
 	return r;
 }
 
@@ -342,31 +405,29 @@ static int build_devices(struct machine *m, struct err *err)
 	return r;
 }
 
-static void *pci_root(const struct machine *m)
+/* What is plugged in, and then the addresses of all PCI functions. */
+static int build_slots(struct machine *m, struct err *err)
 {
-	for (unsigned i = 0; i < m->device_count; i++) {
-		if (m->devices[i].type == device_find("pci-root"))
-			return m->devices[i].instance;
-	}
-	return NULL;
-}
-
-/* The devices on virtio, and then the addresses of all PCI functions. */
-static int build_virtio(struct machine *m, struct err *err)
-{
+	struct resolve_slot slots[RESOLVE_MAX_SLOTS];
 	struct arch_range window = arch_bar_window();
-	int r = 0;
+	int r;
 
-	if (m->config->disk_count == 0)
+	if (resolve_slots(m->config, slots) == 0)
 		return 0;
 	r = vm_doorbells_create(&m->doorbells, &m->vm, err);
 	if (r == 0)
 		r = vm_msis_create(&m->msis, &m->vm, err);
 	if (r == 0)
-		r = machine_disks_build(m, pci_root(m), err);
+		r = machine_disks_build(m, err);
+	if (r == 0)
+		r = machine_nets_build(m, err);
+	if (r == 0)
+		r = machine_console_build(m, err);
+	if (r == 0)
+		r = machine_extras_build(m, err);
 	if (r == 0) {
 		loop_lock(&m->loop);
-		r = pci_root_assign(pci_root(m), window.base, window.size, err);
+		r = pci_root_assign(m->pci_root, window.base, window.size, err);
 		loop_unlock(&m->loop);
 	}
 	return r;
@@ -387,12 +448,19 @@ static void finish_devices(struct machine *m)
 /* ---- the build order ---- */
 
 int machine_build(struct machine *m, const struct vm_config *config, const struct resources *res,
-		  struct report *report, const struct log *log, struct err *err)
+		  const struct machine_worker *worker, struct report *report, const struct log *log,
+		  struct err *err)
 {
 	int r;
 
 	*m = (struct machine){
-		.config = config, .res = res, .report = report, .log = log, .full_task.run = on_disk_full};
+		.config = config,
+		.res = res,
+		.worker = *worker,
+		.report = report,
+		.log = log,
+		.full_task.run = on_disk_full,
+	};
 	vcpu_gate_init(&m->gate);
 	bus_init(&m->pio, "port");
 	bus_init(&m->mmio, "memory");
@@ -423,7 +491,7 @@ int machine_build(struct machine *m, const struct vm_config *config, const struc
 	if (r == 0)
 		r = build_devices(m, err);
 	if (r == 0)
-		r = build_virtio(m, err);
+		r = build_slots(m, err);
 	report_phase(report, PHASE_VCPUS);
 	return r;
 }
@@ -459,6 +527,8 @@ int machine_run(struct machine *m, struct err *err)
 {
 	int r = machine_disks_start(m->disks, err);
 
+	if (r == 0)
+		r = machine_nets_start(m->nets, err);
 	vcpu_prepare_signals();
 	for (unsigned i = 0; i < m->vcpu_count && r == 0; i++)
 		r = vcpu_start(&m->vcpus[i], err);
@@ -468,6 +538,7 @@ int machine_run(struct machine *m, struct err *err)
 			err_errno(err, r, "event loop");
 	}
 	stop_vcpus(m);
+	machine_nets_stop(m->nets);
 	machine_disks_stop(m->disks);
 	report_console(m);
 	return r;
@@ -475,7 +546,11 @@ int machine_run(struct machine *m, struct err *err)
 
 void machine_finish(struct machine *m)
 {
-	machine_disks_destroy(m->disks); /* PCI functions, and so before the root */
+	/* PCI functions, and so before the root. */
+	machine_extras_destroy(m->extras);
+	machine_console_destroy(m->virtio_console);
+	machine_nets_destroy(m->nets);
+	machine_disks_destroy(m->disks);
 	finish_devices(m);
 	vm_msis_destroy(m->msis);
 	vm_doorbells_destroy(m->doorbells);

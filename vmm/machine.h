@@ -35,7 +35,18 @@ struct machine_device {
 	void *instance;
 };
 
+struct machine_console;
 struct machine_disks;
+struct machine_extras;
+struct machine_nets;
+struct machine_vsock;
+
+/* What the process around the machine has, and keeps. */
+struct machine_worker {
+	int supervisor; /* its process id, for messages */
+	int control;    /* the socket to it (control.h) */
+	int statm;      /* /proc/self/statm, or -1 */
+};
 
 struct machine {
 	const struct vm_config *config;
@@ -57,22 +68,34 @@ struct machine {
 	struct machine_device *devices;
 	unsigned device_count;
 	struct stream_stdio *console;
-	struct doorbells *doorbells; /* with virtio devices only, as the next */
+	void *pci_root;              /* the instance of "pci-root" among them */
+	struct doorbells *doorbells; /* with something plugged in only, as the next */
 	struct msis *msis;
-	struct machine_disks *disks; /* NULL: none */
+	struct machine_disks *disks; /* NULL: none; so below */
+	struct machine_nets *nets;
+	struct machine_vsock *vsock;
+	struct machine_console *virtio_console;
+	struct machine_extras *extras;
 
 	struct vcpu_gate gate;
 	struct loop_task full_task; /* a disk found no space: pauses, on the main loop */
 	bool paused;                /* loop's lock */
-	int supervisor;             /* its process id, for messages */
+	struct machine_worker worker;
 
 	uint64_t panic_seen_ns; /* loop's lock: when the console showed a kernel panic; 0: never */
 	int ended;              /* atomic: an outcome has been chosen */
 };
 
+/* For io_thread_init(): the end of a loop is that of the machine. Any thread. */
+void machine_loop_failed(void *machine, const char *text);
+
+/* Where devices on the main loop report what concerns the machine. */
+struct machine_listener machine_listener(struct machine *machine);
+
 /* Builds everything up to, not including, the first KVM_RUN. */
 int machine_build(struct machine *machine, const struct vm_config *config, const struct resources *res,
-		  struct report *report, const struct log *log, struct err *err);
+		  const struct machine_worker *worker, struct report *report, const struct log *log,
+		  struct err *err);
 
 /* Starts the vCPUs and runs until an outcome is in the report. */
 int machine_run(struct machine *machine, struct err *err);
@@ -88,6 +111,18 @@ void machine_pause(struct machine *machine);
 
 /* Goes on after a pause: disks try again what waits. Does nothing when not paused. Main loop's lock. */
 void machine_resume(struct machine *machine);
+
+/* Presses the power button: the guest may heed it. Main loop's lock, here and below. */
+void machine_power_button(struct machine *machine);
+
+/* The user's terminal has another size. */
+void machine_resize_console(struct machine *machine, uint16_t cols, uint16_t rows);
+
+/* Writes to the log, whatever its level, how the machine is: a few lines that begin with "status:". */
+void machine_status(struct machine *machine);
+
+/* The supervisor's answer to CONTROL_VSOCK_CONNECT: a socket, which is taken over, or -errno. */
+void machine_vsock_connected(struct machine *machine, uint64_t token, int fd);
 
 /* Releases everything; half-built machines are fine. */
 void machine_finish(struct machine *machine);

@@ -13,8 +13,8 @@
 #include "hull/err.h"
 #include "machine.h"
 
-/* Makes machine->disks; nothing without disks. `pci_root` is the machine's instance of "pci-root". */
-int machine_disks_build(struct machine *machine, void *pci_root, struct err *err);
+/* Makes machine->disks; nothing without disks. */
+int machine_disks_build(struct machine *machine, struct err *err);
 
 /* Starts the thread. NULL is fine here and below. */
 int machine_disks_start(struct machine_disks *disks, struct err *err);

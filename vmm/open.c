@@ -12,6 +12,9 @@
 #include <unistd.h>
 
 #include "hull/util.h"
+#include "run_dir.h"
+#include "terminal.h"
+#include "unix_socket.h"
 
 static bool exists(const char *path)
 {
@@ -109,6 +112,8 @@ static void open_console(struct resources *res, const struct vm_config *config)
 	res->console_in = open_input();
 	res->console_is_terminal = isatty(STDIN_FILENO);
 	res->console_out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	if (!terminal_size(&res->console_cols, &res->console_rows))
+		res->console_cols = res->console_rows = 0;
 }
 
 /* A file's error begins with its path: which option named it goes before. */
@@ -138,12 +143,79 @@ static int open_disks(struct resources *res, const struct vm_config *config, boo
 	return r;
 }
 
+static int open_nets(struct resources *res, const struct vm_config *config, struct err *err)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < config->net_count && r == 0; i++) {
+		/* Ports are those of the one with passt. */
+		r = net_file_open(&res->nets[i], &config->nets[i], config->published, config->published_count,
+				  err);
+		if (r == 0)
+			res->net_count++;
+	}
+	return r;
+}
+
+/* --vsock without a path: a socket in the run directory. */
+static int vsock_path(struct resources *res, const struct vm_config *config, struct err *err)
+{
+	char dir[sizeof(res->vsock_path)];
+	struct err cause = {0};
+	int r, n;
+
+	if (config->vsock.path[0]) {
+		memcpy(res->vsock_path, config->vsock.path, sizeof(res->vsock_path));
+		return 0;
+	}
+	r = run_dir(dir, sizeof(dir), &cause);
+	if (r < 0)
+		return err_set(err, r, "--vsock: %s (path= names another place)", cause.msg);
+	n = snprintf(res->vsock_path, sizeof(res->vsock_path), "%s/%s.vsock", dir, config->name);
+	if (n < 0 || (size_t)n >= sizeof(res->vsock_path)) {
+		res->vsock_path[0] = '\0'; /* nothing to remove */
+		return err_set(
+			err, -ENAMETOOLONG,
+			"--vsock: the socket %s/%s.vsock has too long a path (path= names another place)",
+			dir, config->name);
+	}
+	return 0;
+}
+
+/* The sockets that are other programs' way to the guest. */
+static int open_sockets(struct resources *res, const struct vm_config *config, struct err *err)
+{
+	int r = 0;
+
+	if (config->vsock.cid) {
+		r = vsock_path(res, config, err);
+		if (r < 0)
+			return r;
+		r = unix_socket_listen(res->vsock_path, &res->vsock_listen, err);
+		if (r < 0)
+			name_option(err, "--vsock");
+	}
+	for (unsigned i = 0; i < config->port_count && r == 0; i++) {
+		r = unix_socket_listen(config->ports[i].path, &res->port_listen[i], err);
+		if (r == 0)
+			res->port_paths[res->port_count++] = config->ports[i].path;
+		else
+			name_option(err, "--console virtio");
+	}
+	return r;
+}
+
 static int open_files(struct resources *res, const struct vm_config *config, bool lock, struct err *err)
 {
 	int r;
 
-	*res = (struct resources){
-		.kvm = -1, .log = -1, .console_in = -1, .console_out = -1, .decoded = -1, .kernel.fd = -1};
+	*res = (struct resources){.kvm = -1,
+				  .log = -1,
+				  .console_in = -1,
+				  .console_out = -1,
+				  .decoded = -1,
+				  .vsock_listen = -1,
+				  .kernel.fd = -1};
 	r = find_kernel(config, res->kernel_path, sizeof(res->kernel_path), err);
 	if (r == 0)
 		r = open_regular(res->kernel_path, &res->kernel, err);
@@ -177,7 +249,8 @@ int resources_open(struct resources *ret_res, const struct vm_config *config, st
 	if (ret_res->kvm < 0)
 		return ret_res->kvm;
 	open_console(ret_res, config);
-	return 0;
+	r = open_sockets(ret_res, config, err);
+	return r == 0 ? open_nets(ret_res, config, err) : r;
 }
 
 void resources_close(struct resources *res)
@@ -194,4 +267,15 @@ void resources_close(struct resources *res)
 	for (unsigned i = 0; i < res->disk_count; i++)
 		fd_close(&res->disks[i].fd);
 	res->disk_count = 0;
+	if (res->vsock_listen >= 0)
+		unix_socket_unlink(res->vsock_path);
+	fd_close(&res->vsock_listen);
+	for (unsigned i = 0; i < res->port_count; i++) {
+		unix_socket_unlink(res->port_paths[i]);
+		fd_close(&res->port_listen[i]);
+	}
+	res->port_count = 0;
+	for (unsigned i = 0; i < res->net_count; i++)
+		net_file_close(&res->nets[i]);
+	res->net_count = 0;
 }

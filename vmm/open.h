@@ -12,6 +12,7 @@
 #include "hull/config.h"
 #include "hull/err.h"
 #include "open_disk.h"
+#include "open_net.h"
 
 struct resources {
 	int kvm;
@@ -19,11 +20,20 @@ struct resources {
 	int console_in;           /* -1: none */
 	int console_out;          /* -1: none */
 	bool console_is_terminal; /* console_in is one */
+	uint16_t console_cols;    /* of the terminal; 0: none, or unknown */
+	uint16_t console_rows;
+	int port_listen[CONFIG_MAX_PORTS]; /* listening sockets: those of the configuration's ports */
+	const char *port_paths[CONFIG_MAX_PORTS];
+	unsigned port_count;
+	int vsock_listen; /* a listening socket, or -1 */
+	char vsock_path[CONFIG_MAX_SOCKET];
 	struct boot_file kernel;
 	struct boot_file initrds[CONFIG_MAX_INITRDS];
 	unsigned initrd_count;
 	struct disk_file disks[CONFIG_MAX_DISKS]; /* those of the configuration, in their order */
 	unsigned disk_count;
+	struct net_file nets[CONFIG_MAX_NETS]; /* those of the configuration */
+	unsigned net_count;
 	int decoded; /* a decoded kernel, or -1 */
 	char kernel_path[4096];
 };

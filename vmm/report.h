@@ -24,9 +24,10 @@ enum outcome {
 	OUTCOME_INTERNAL_ERROR,
 	OUTCOME_FAIL_ENTRY,
 	OUTCOME_MEMORY_LOST,
-	OUTCOME_FAILED,  /* hull or the host failed; the text says how */
-	OUTCOME_QUIT,    /* the escape key */
-	OUTCOME_STOPPED, /* at the supervisor's request */
+	OUTCOME_FAILED,   /* hull or the host failed; the text says how */
+	OUTCOME_QUIT,     /* the escape key */
+	OUTCOME_STOPPED,  /* at the supervisor's request */
+	OUTCOME_WATCHDOG, /* the guest's watchdog has expired, and the user wants to know */
 };
 
 /* The phases of a start, in their order, as -v shows them. */

@@ -8,23 +8,59 @@
 #include <string.h>
 
 #include "hull/arch.h"
+#include "hull/boot.h"
 
-/* True when `word` is one of the words of `line`. */
-static bool has_word(const char *line, const char *word)
+static unsigned add_slots(struct resolve_slot *slots, unsigned n, enum slot_kind kind, unsigned count)
 {
-	size_t len = strlen(word);
+	for (unsigned i = 0; i < count && n < RESOLVE_MAX_SLOTS; i++)
+		slots[n++] = (struct resolve_slot){kind, i};
+	return n;
+}
 
-	for (const char *p = line; *p; p += strcspn(p, " ")) {
-		p += strspn(p, " ");
-		if (strcspn(p, " ") == len && strncmp(p, word, len) == 0)
-			return true;
-	}
-	return false;
+unsigned resolve_slots(const struct vm_config *config, struct resolve_slot slots[static RESOLVE_MAX_SLOTS])
+{
+	unsigned n = 0;
+
+	_Static_assert(CONFIG_MAX_DISKS + CONFIG_MAX_NETS + 5 <= RESOLVE_MAX_SLOTS, "all fit");
+	n = add_slots(slots, n, SLOT_DISK, config->disk_count);
+	n = add_slots(slots, n, SLOT_NET, config->net_count);
+	n = add_slots(slots, n, SLOT_CONSOLE, config->console == CONSOLE_VIRTIO);
+	n = add_slots(slots, n, SLOT_VSOCK, config->vsock.cid != 0);
+	n = add_slots(slots, n, SLOT_RNG, config->rng);
+	n = add_slots(slots, n, SLOT_BALLOON, config->balloon.on);
+	return add_slots(slots, n, SLOT_WATCHDOG, config->watchdog != WATCHDOG_NONE);
+}
+
+static unsigned position(const struct vm_config *config, enum slot_kind kind, unsigned index)
+{
+	struct resolve_slot slots[RESOLVE_MAX_SLOTS];
+	unsigned n = resolve_slots(config, slots);
+	unsigned i = 0;
+
+	while (i < n && !(slots[i].kind == kind && slots[i].index == index))
+		i++;
+	return i;
+}
+
+/* Slot 0 is the host bridge's. */
+unsigned resolve_pci_slot(const struct vm_config *config, enum slot_kind kind, unsigned index)
+{
+	return 1 + position(config, kind, index);
+}
+
+unsigned resolve_mmio_place(const struct vm_config *config, enum slot_kind kind, unsigned index)
+{
+	return position(config, kind, index);
 }
 
 static unsigned mmio_count(const struct vm_config *config)
 {
-	return config->transport == TRANSPORT_MMIO ? config->disk_count : 0;
+	struct resolve_slot slots[RESOLVE_MAX_SLOTS];
+	unsigned n = resolve_slots(config, slots);
+
+	if (config->transport != TRANSPORT_MMIO)
+		return 0;
+	return config->watchdog == WATCHDOG_NONE ? n : n - 1;
 }
 
 void resolve_mmio_words(const struct vm_config *config, char words[static CMDLINE_WORDS_BYTES])
@@ -49,10 +85,15 @@ void resolve_mmio_words(const struct vm_config *config, char words[static CMDLIN
 
 void resolve_cmdline(const struct vm_config *config, char base[static CMDLINE_BASE_BYTES])
 {
+	static const char *const consoles[] = {
+		[CONSOLE_SERIAL] = "console=ttyS0 ",
+		[CONSOLE_VIRTIO] = "console=hvc0 ",
+		[CONSOLE_NONE] = "",
+	};
 	char words[CMDLINE_WORDS_BYTES] = "";
 
 	/* Only without ACPI: a driver told twice would bind each device twice. */
-	if (has_word(config->append, "acpi=off"))
+	if (boot_cmdline_has(config->append, "acpi=off"))
 		resolve_mmio_words(config, words);
 	/*
 	 * A kernel that panics resets at once, so that hull sees it and reports it.
@@ -62,7 +103,7 @@ void resolve_cmdline(const struct vm_config *config, char base[static CMDLINE_BA
 	 * them (FIPS) appends cryptomgr.notests=0.
 	 */
 	snprintf(base, CMDLINE_BASE_BYTES, "%spanic=-1 pci=noearly cryptomgr.notests%s%s",
-		 config->console == CONSOLE_SERIAL ? "console=ttyS0 " : "", words[0] ? " " : "", words);
+		 consoles[config->console], words[0] ? " " : "", words);
 }
 
 bool resolve_has_device(const struct vm_config *config, const struct device_place *place)
@@ -89,12 +130,6 @@ int resolve_places(const struct vm_config *config, struct device_place places[st
 	}
 	*ret_count = n;
 	return 0;
-}
-
-/* Slot 0 is the host bridge's. */
-unsigned resolve_disk_slot(unsigned index)
-{
-	return 1 + index;
 }
 
 void resolve_disk_name(unsigned index, char name[static 16])

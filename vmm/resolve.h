@@ -13,7 +13,30 @@ enum {
 	CMDLINE_WORDS_BYTES = 768, /* of virtio_mmio.device= for all devices there may be */
 	CMDLINE_BASE_BYTES = 128 + CMDLINE_WORDS_BYTES,
 	RESOLVE_MAX_PLACES = 32,
+	RESOLVE_MAX_SLOTS = 31, /* of the PCI bus, without that of its bridge */
 };
+
+/* What is plugged in: a PCI function, or, with --transport mmio, a virtio-mmio device. */
+enum slot_kind { SLOT_DISK, SLOT_NET, SLOT_CONSOLE, SLOT_VSOCK, SLOT_RNG, SLOT_BALLOON, SLOT_WATCHDOG };
+
+struct resolve_slot {
+	enum slot_kind kind;
+	unsigned index; /* among those of its kind */
+};
+
+/*
+ * All that is plugged in, in its order: the disks first, so that what else a machine has
+ * does not change their names. Returns the number. The watchdog is the last: it is a PCI
+ * function on either transport.
+ */
+unsigned resolve_slots(const struct vm_config *config, struct resolve_slot slots[static RESOLVE_MAX_SLOTS]);
+
+/*
+ * Where device `index` of a kind sits: the PCI slot (from 1), or the number of its
+ * virtio-mmio place (from 0) with --transport mmio. The device exists.
+ */
+unsigned resolve_pci_slot(const struct vm_config *config, enum slot_kind kind, unsigned index);
+unsigned resolve_mmio_place(const struct vm_config *config, enum slot_kind kind, unsigned index);
 
 /*
  * Writes the words that name the virtio-mmio devices to a kernel that cannot find
@@ -26,13 +49,10 @@ void resolve_cmdline(const struct vm_config *config, char base[static CMDLINE_BA
 
 /*
  * The places of all devices that are not PCI functions: those of the platform,
- * then the virtio-mmio ones in the order of their disks. Errors: -ENOSPC.
+ * then the virtio-mmio ones in the order of their slots. Errors: -ENOSPC.
  */
 int resolve_places(const struct vm_config *config, struct device_place places[static RESOLVE_MAX_PLACES],
 		   unsigned *ret_count, struct err *err);
-
-/* The PCI slot of disk `index`. */
-unsigned resolve_disk_slot(unsigned index);
 
 /* Writes the name that Linux gives disk `index`: "/dev/vda". */
 void resolve_disk_name(unsigned index, char name[static 16]);

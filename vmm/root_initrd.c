@@ -3,7 +3,6 @@
 #include "root_initrd.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,7 +22,7 @@ struct need {
 	bool optional;
 };
 
-enum { NEEDS_MAX = 8 };
+enum { NEEDS_MAX = 24 };
 
 struct needs {
 	struct need list[NEEDS_MAX];
@@ -36,48 +35,64 @@ static void need(struct needs *needs, const char *name, bool optional)
 	needs->list[needs->count++] = (struct need){name, optional};
 }
 
-/* What follows `prefix` in the first word of `line` that begins with it, or NULL. */
-static const char *find_word(const char *line, const char *prefix)
-{
-	const char *p = line;
-
-	while ((p = strstr(p, prefix)) != NULL) {
-		if (p == line || p[-1] == ' ')
-			return p + strlen(prefix);
-		p++;
-	}
-	return NULL;
-}
-
 /* The kind that the user names, for partitions, into which nobody looks. */
 static void need_rootfstype(struct needs *needs, const char *append)
 {
-	const char *type = find_word(append, "rootfstype=");
+	size_t len;
+	const char *type = boot_cmdline_find(append, "rootfstype=", &len);
 
 	if (!type)
 		return;
-	snprintf(needs->type, sizeof(needs->type), "%.*s", (int)strcspn(type, " ,"), type);
+	snprintf(needs->type, sizeof(needs->type), "%.*s", (int)min_u64(len, strcspn(type, ",")), type);
 	need(needs, needs->type, true);
+}
+
+/*
+ * For the devices other than disks: a root made for no kernel in particular has no modules
+ * of its own. Without the console's driver nothing would be seen, without the network's
+ * nothing be configured; all else a kernel may lack.
+ */
+static void need_drivers(const struct vm_config *c, struct needs *needs)
+{
+	if (c->console == CONSOLE_VIRTIO)
+		need(needs, "virtio_console", false);
+	if (c->net_count > 0)
+		need(needs, "virtio_net", false);
+	if (c->vsock.cid)
+		need(needs, "vmw_vsock_virtio_transport", true);
+	if (c->rng)
+		need(needs, "virtio_rng", true);
+	if (c->balloon.on)
+		need(needs, "virtio_balloon", true);
+	if (c->watchdog != WATCHDOG_NONE)
+		need(needs, "i6300esb", true);
+	/* Of the platform: the power button, as an event for programs, and the word of a panic. */
+	need(needs, "button", true);
+	need(needs, "evdev", true);
+	need(needs, "pvpanic_mmio", true);
 }
 
 static void list_needs(const struct root_request *req, enum filesystem_kind kind, struct needs *needs)
 {
-	need(needs, req->transport == TRANSPORT_MMIO ? "virtio_mmio" : "virtio_pci", false);
+	const struct vm_config *c = req->config;
+
+	need(needs, c->transport == TRANSPORT_MMIO ? "virtio_mmio" : "virtio_pci", false);
 	need(needs, "virtio_blk", false);
 	/* Nobody looks into partitions: ext4 is the likeliest there, and all else may be built in. */
 	if (kind == FILESYSTEM_UNKNOWN || kind == FILESYSTEM_PARTITIONS)
 		need(needs, "ext4", true);
 	else
 		need(needs, filesystem_name(kind), false);
-	need_rootfstype(needs, req->append);
+	need_rootfstype(needs, c->append);
 	/* What the mount would ask modprobe for, and there is none. */
 	if (kind == FILESYSTEM_VFAT) {
 		need(needs, "nls_cp437", true);
 		need(needs, "nls_ascii", true);
 		need(needs, "nls_iso8859-1", true);
 	}
-	if (req->mode == ROOT_COW)
+	if (c->root.mode == ROOT_COW)
 		need(needs, "overlay", false);
+	need_drivers(c, needs);
 }
 
 static int resolve(const struct module_tree *tree, const struct needs *needs, struct modules_order *order,
@@ -97,26 +112,18 @@ static int resolve(const struct module_tree *tree, const struct needs *needs, st
 static int make_conf(const struct root_request *req, enum filesystem_kind kind, char *conf, size_t cap)
 {
 	const char *type = filesystem_name(kind);
+	char dhcp[32] = "";
 
-	return snprintf(conf, cap, "device /dev/vda\nmode %s\n%s%s%s", config_root_mode(req->mode),
-			type ? "fstype " : "", type ? type : "", type ? "\n" : "");
+	for (unsigned i = 0; i < req->config->net_count && !dhcp[0]; i++) {
+		if (req->config->nets[i].kind == NET_USER) /* passt has a DHCP server */
+			snprintf(dhcp, sizeof(dhcp), "dhcp eth%u\n", i);
+	}
+	return snprintf(conf, cap, "device /dev/vda\nmode %s\n%s%s%s%s",
+			config_root_mode(req->config->root.mode), type ? "fstype " : "", type ? type : "",
+			type ? "\n" : "", dhcp);
 }
 
 /* ---- the archive ---- */
-
-/* The worker gets a descriptor that cannot write. */
-static int read_only(int fd, int *ret_fd, struct err *err)
-{
-	char self[64];
-	int ro;
-
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-	ro = open(self, O_RDONLY | O_CLOEXEC);
-	if (ro < 0)
-		return err_errno(err, -errno, "the root's initramfs");
-	*ret_fd = ro;
-	return 0;
-}
 
 static int make_archive(const struct module_tree *tree, const struct modules_order *order, const char *conf,
 			int *ret_fd, struct err *err)
@@ -142,10 +149,16 @@ static int make_archive(const struct module_tree *tree, const struct modules_ord
 	if (r == 0)
 		r = decoder_run(module_archive_write, &archive, keep, ARRAY_SIZE(keep), "the root's modules",
 				err);
-	if (r == 0)
-		r = read_only(archive.out_fd, ret_fd, err);
 	module_archive_close(&archive);
-	close(archive.out_fd);
+	if (r == 0) { /* for the worker, which shall not write */
+		r = fd_make_read_only(&archive.out_fd);
+		if (r < 0)
+			err_errno(err, r, "the root's initramfs");
+	}
+	if (r == 0)
+		*ret_fd = archive.out_fd;
+	else
+		close(archive.out_fd);
 	return r;
 }
 
@@ -156,17 +169,18 @@ int root_initrd_make(const struct root_request *req, int *ret_fd, struct err *re
 	struct needs needs = {.count = 0};
 	struct module_tree tree = {.dir = -1};
 	char conf[256];
+	size_t len;
 	int r;
 
-	if (kind == FILESYSTEM_PARTITIONS && !find_word(req->append, "root=/dev/"))
+	if (kind == FILESYSTEM_PARTITIONS && !boot_cmdline_find(req->config->append, "root=/dev/", &len))
 		return err_set(err, -EINVAL,
 			       "--root %s: has partitions: name the one with the root by -a root=/dev/vda1",
-			       req->image_path);
+			       req->config->root.path);
 	if (kind == FILESYSTEM_QCOW2)
 		return err_set(
 			err, -EINVAL,
 			"--root %s: a qcow2 image, and not a raw one: 'qemu-img convert -O raw' makes one of it",
-			req->image_path);
+			req->config->root.path);
 	make_conf(req, kind, conf, sizeof(conf));
 	r = module_tree_find(req->kernel, &tree, ret_note, err);
 	if (r == 0 && tree.dir >= 0) {

@@ -14,10 +14,7 @@
 struct root_request {
 	const struct boot_file *kernel; /* its modules are looked for, see module_tree.h */
 	int image_fd;                   /* the root's image */
-	const char *image_path;         /* for messages */
-	const char *append;             /* the user's words for the kernel */
-	enum root_mode mode;
-	enum transport_kind transport;
+	const struct vm_config *config; /* with a root: its path and mode, and which devices want a driver */
 };
 
 /*

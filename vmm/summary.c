@@ -49,6 +49,15 @@ int summary_failed(const struct vm_config *config, int log, const char *text)
 	return EXIT_HULL_FAILED;
 }
 
+void summary_note(const struct vm_config *config, int log, const char *text)
+{
+	struct pollfd room = {.fd = log, .events = POLLOUT};
+
+	/* The supervisor has signals to wait for. */
+	if (config->log_level >= LOG_INFO && poll(&room, 1, 0) == 1)
+		say(log, "hull: %s\n", text);
+}
+
 /* ---- the timeline ---- */
 
 static void print_timeline(int log, const struct report *r)
@@ -196,9 +205,22 @@ static int stopped(const struct vm_config *config, int log, const struct ending 
 		say_error(config, log, text);
 		return EXIT_TIMED_OUT;
 	}
-	if (config->log_level >= LOG_INFO)
+	if (config->log_level >= LOG_INFO && e->button_ns)
+		say(log, "hull: signal %d: the guest did not shut down and was stopped after %.1f s\n",
+		    e->signal, (double)e->waited_ns / 1e9);
+	else if (config->log_level >= LOG_INFO)
 		say(log, "hull: stopped by signal %d\n", e->signal);
 	return EXIT_BY_SIGNAL + e->signal;
+}
+
+/* The guest ended by itself, or because a signal pressed its power button. */
+static int shut_down(const struct vm_config *config, int log, const struct ending *e, const char *how)
+{
+	if (config->log_level >= LOG_INFO && e->button_ns)
+		say(log, "hull: signal %d: %s\n", e->signal, how);
+	else if (config->log_level >= LOG_INFO)
+		say(log, "hull: %s\n", how);
+	return e->button_ns ? EXIT_BY_SIGNAL + e->signal : 0;
 }
 
 static int failed(const struct vm_config *config, int log, const struct report *r)
@@ -217,13 +239,9 @@ static int status_of(const struct vm_config *config, int log, const struct repor
 
 	switch (r->outcome) {
 	case OUTCOME_POWEROFF:
-		if (verbose)
-			say(log, "hull: the guest powered off\n");
-		return 0;
+		return shut_down(config, log, e, "the guest powered off");
 	case OUTCOME_RESET:
-		if (verbose)
-			say(log, "hull: the guest reset the machine\n");
-		return 0;
+		return shut_down(config, log, e, "the guest reset the machine");
 	case OUTCOME_QUIT:
 		if (verbose)
 			say(log, "hull: stopped by the escape key\n");
@@ -234,6 +252,10 @@ static int status_of(const struct vm_config *config, int log, const struct repor
 		return crashed(config, log, r, verbose);
 	case OUTCOME_INTERNAL_ERROR:
 		return crashed(config, log, r, true);
+	case OUTCOME_WATCHDOG:
+		say_error(config, log, "the guest's watchdog has expired");
+		print_tail(r);
+		return EXIT_GUEST_CRASHED;
 	case OUTCOME_FAIL_ENTRY:
 	case OUTCOME_MEMORY_LOST:
 	case OUTCOME_FAILED:

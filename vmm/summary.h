@@ -4,20 +4,26 @@
 #define HULL_VMM_SUMMARY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "hull/config.h"
 #include "report.h"
 
 /* How the worker's process ended, as the supervisor saw it. */
 struct ending {
-	int wait_status;   /* of waitpid() */
-	int signal;        /* that asked hull to stop; 0: none */
-	bool timed_out;    /* --timeout expired */
-	bool killed_by_us; /* the worker did not stop when asked */
+	int wait_status;    /* of waitpid() */
+	int signal;         /* that asked hull to stop; 0: none */
+	uint64_t button_ns; /* when it pressed the power button; 0: it did not */
+	uint64_t waited_ns; /* from then until the guest was stopped all the same; 0: it was not */
+	bool timed_out;     /* --timeout expired */
+	bool killed_by_us;  /* the worker did not stop when asked */
 };
 
 /* Prints one line about a failure of hull to `log` (and stderr) and returns the exit status. */
 int summary_failed(const struct vm_config *config, int log, const char *text);
+
+/* With -v, prints one line about how hull goes on to `log`, unless its reader holds it up. */
+void summary_note(const struct vm_config *config, int log, const char *text);
 
 /* Prints the outcome, and with -v the timeline, to `log`; returns the exit status. */
 int summary_print(const struct vm_config *config, int log, const struct report *shared,

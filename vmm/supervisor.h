@@ -2,7 +2,7 @@
 /*
  * The supervisor: the process that the user started. It keeps the terminal, the
  * signals, the clock of --timeout and the exit status, and outlives the worker
- * whatever happens to it.
+ * whatever happens to it. It opens for the worker what paths name (control.h).
  */
 #ifndef HULL_VMM_SUPERVISOR_H
 #define HULL_VMM_SUPERVISOR_H
@@ -14,7 +14,7 @@
 
 /* Exit statuses of `hull run` (docs/hull.1). */
 enum {
-	EXIT_GUEST_CRASHED = 123,
+	EXIT_GUEST_CRASHED = 123, /* or its watchdog has expired */
 	EXIT_TIMED_OUT = 124,
 	EXIT_HULL_FAILED = 125,
 	EXIT_BY_SIGNAL = 128, /* plus the signal's number */

@@ -3,7 +3,10 @@
 #include "terminal.h"
 
 #include <errno.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+#include "hull/util.h"
 
 void terminal_init(struct terminal *t, int fd)
 {
@@ -47,4 +50,20 @@ void terminal_restore(struct terminal *t)
 	if (is_ours(t))
 		set(t, &t->saved);
 	t->raw = false;
+}
+
+bool terminal_size(uint16_t *ret_cols, uint16_t *ret_rows)
+{
+	static const int fds[] = {STDOUT_FILENO, STDIN_FILENO};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++) {
+		struct winsize size;
+
+		if (ioctl(fds[i], TIOCGWINSZ, &size) < 0)
+			continue;
+		*ret_cols = size.ws_col;
+		*ret_rows = size.ws_row;
+		return size.ws_col > 0 && size.ws_row > 0;
+	}
+	return false;
 }

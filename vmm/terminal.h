@@ -4,6 +4,7 @@
 #define HULL_VMM_TERMINAL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <termios.h>
 
 struct terminal {
@@ -20,5 +21,8 @@ void terminal_raw(struct terminal *t);
 
 /* Back to the mode that the user had. */
 void terminal_restore(struct terminal *t);
+
+/* The size of the terminal on stdout, else of that on stdin. False: there is none, or it does not know. */
+bool terminal_size(uint16_t *ret_cols, uint16_t *ret_rows);
 
 #endif

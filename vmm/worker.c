@@ -3,14 +3,15 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "hull/log.h"
 #include "hull/sink.h"
 #include "hull/util.h"
@@ -22,27 +23,67 @@ enum {
 	FLUSH_MS = 1000,
 };
 
+/* Requests that are served before other devices have their turn. */
+enum { REQUESTS_A_ROUND = 16 };
+
 struct control {
 	struct loop_io io;
 	struct machine *machine;
 };
 
-/* A request, or the end of the supervisor. */
+static void vsock_socket(struct machine *m, const struct control_message *answer, int fd)
+{
+	int error = answer->b > 0 && answer->b < 4096 ? (int)answer->b : ECONNREFUSED;
+
+	machine_vsock_connected(m, answer->a, fd >= 0 ? fd : -error);
+}
+
+static void handle_request(struct machine *m, const struct control_message *request, int fd)
+{
+	switch (request->kind) {
+	case CONTROL_STOP:
+		machine_end(m, OUTCOME_STOPPED, "");
+		break;
+	case CONTROL_RESUME:
+		machine_resume(m);
+		break;
+	case CONTROL_POWER_BUTTON:
+		machine_power_button(m);
+		break;
+	case CONTROL_RESIZE:
+		machine_resize_console(m, (uint16_t)request->a, (uint16_t)request->b);
+		break;
+	case CONTROL_STATUS:
+		machine_status(m);
+		break;
+	case CONTROL_VSOCK_SOCKET:
+		vsock_socket(m, request, fd);
+		return; /* it has the descriptor */
+	}
+	fd_close(&fd);
+}
+
+/* Requests, or the end of the supervisor. */
 static void control_ready(struct loop_io *io, uint32_t events)
 {
 	struct control *c = container_of(io, struct control, io);
-	char request = 0;
-	ssize_t n = recv(io->fd, &request, sizeof(request), MSG_DONTWAIT);
 
 	(void)events;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0)
-		loop_io_del(&c->machine->loop, io);
-	if (n <= 0 || request == WORKER_STOP)
-		machine_end(c->machine, OUTCOME_STOPPED, "");
-	else if (request == WORKER_RESUME)
-		machine_resume(c->machine);
+	for (unsigned i = 0; i < REQUESTS_A_ROUND; i++) {
+		struct control_message request;
+		int fd;
+		int r = control_receive(io->fd, &request, &fd);
+
+		if (r == 0) {
+			loop_io_del(&c->machine->loop, io);
+			machine_end(c->machine, OUTCOME_STOPPED, "");
+		}
+		if (r != 1)
+			return; /* what else there is makes the descriptor ready again */
+		handle_request(c->machine, &request, fd);
+		if (request.kind == CONTROL_VSOCK_SOCKET)
+			return; /* it waits for another loop's turn: then others have theirs */
+	}
 }
 
 /*
@@ -63,12 +104,27 @@ static void set_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static int confine_worker(const struct resources *res, int control, int parent, struct err *err)
+static unsigned keep_net(const struct net_file *file, int *keep)
 {
-	int keep[CONFIG_MAX_INITRDS + CONFIG_MAX_DISKS + 8];
 	unsigned n = 0;
 
-	keep[n++] = control;
+	keep[n++] = file->stream;
+	for (unsigned i = 0; i < file->pairs; i++) {
+		keep[n++] = file->fds[i];
+		if (file->vhost)
+			keep[n++] = file->vhost_fds[i];
+	}
+	return n;
+}
+
+static int confine_worker(const struct resources *res, const struct machine_worker *worker, struct err *err)
+{
+	int keep[CONFIG_MAX_INITRDS + CONFIG_MAX_DISKS + CONFIG_MAX_NETS * (2 * NET_MAX_PAIRS + 1) +
+		 CONFIG_MAX_PORTS + 12];
+	unsigned n = 0;
+
+	keep[n++] = worker->control;
+	keep[n++] = worker->statm;
 	keep[n++] = res->kvm;
 	keep[n++] = res->log;
 	keep[n++] = res->console_in;
@@ -79,7 +135,12 @@ static int confine_worker(const struct resources *res, int control, int parent, 
 		keep[n++] = res->initrds[i].fd;
 	for (unsigned i = 0; i < res->disk_count; i++)
 		keep[n++] = res->disks[i].fd;
-	return confine(keep, n, res->log, parent, err);
+	for (unsigned i = 0; i < res->net_count; i++)
+		n += keep_net(&res->nets[i], keep + n);
+	keep[n++] = res->vsock_listen;
+	for (unsigned i = 0; i < res->port_count; i++)
+		keep[n++] = res->port_listen[i];
+	return confine(keep, n, res->log, worker->supervisor, err);
 }
 
 static void warn_about_kvm(const struct log *log)
@@ -92,15 +153,15 @@ static void warn_about_kvm(const struct log *log)
 }
 
 static int run_machine(struct machine *machine, const struct vm_config *config, const struct resources *res,
-		       struct report *report, int control, int parent, const struct log *log, struct err *err)
+		       const struct machine_worker *worker, struct report *report, const struct log *log,
+		       struct err *err)
 {
 	struct control c = {
-		.io = {.fd = control, .events = EPOLLIN, .ready = control_ready},
+		.io = {.fd = worker->control, .events = EPOLLIN, .ready = control_ready},
 		.machine = machine,
 	};
-	int r = machine_build(machine, config, res, report, log, err);
+	int r = machine_build(machine, config, res, worker, report, log, err);
 
-	machine->supervisor = parent;
 	if (r == 0) {
 		warn_about_kvm(log);
 		r = loop_io_add(&machine->loop, &c.io);
@@ -119,18 +180,20 @@ void worker_main(const struct vm_config *config, const struct resources *res, st
 		 int control, int parent)
 {
 	struct log log = {.level = config->log_level};
+	struct machine_worker worker = {.supervisor = parent, .control = control};
 	struct machine machine;
 	struct err err = {0};
 	int r;
 
 	set_signals();
 	prctl(PR_SET_NAME, "hull-worker");
-	r = confine_worker(res, control, parent, &err);
+	worker.statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC); /* the last path; -1 is fine */
+	r = confine_worker(res, &worker, &err);
 	report_phase(report, PHASE_CONFINE);
 	if (r == 0)
 		r = sink_create(&log.sink, res->log, LOG_RING_BYTES, "hull-log", &err);
 	if (r == 0) {
-		run_machine(&machine, config, res, report, control, parent, &log, &err);
+		run_machine(&machine, config, res, &worker, report, &log, &err);
 		sink_flush(log.sink, FLUSH_MS);
 	} else {
 		snprintf(report->text, sizeof(report->text), "%s", err.msg);

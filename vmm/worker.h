@@ -7,15 +7,9 @@
 #include "open.h"
 #include "report.h"
 
-/* What the supervisor may send on the control socket, a byte each. */
-enum worker_request {
-	WORKER_STOP = 'S',   /* end with OUTCOME_STOPPED */
-	WORKER_RESUME = 'R', /* go on if the machine is paused */
-};
-
 /*
  * The worker's life, from fork to exit. `control` is its end of the socket to
- * the supervisor, whose process id is `parent`. How it went is in the report.
+ * the supervisor (control.h), whose process id is `parent`. How it went is in the report.
  */
 _Noreturn void worker_main(const struct vm_config *config, const struct resources *res, struct report *report,
 			   int control, int parent);

@@ -84,6 +84,19 @@ static void try_init(const char *path, char **argv)
 		say("%s: cannot be executed: %s", path, strerror(errno));
 }
 
+/* The kernel found no console if its driver is one of the modules: there is one now. */
+static void open_console(void)
+{
+	int fd = open("/dev/console", O_RDWR | O_NOCTTY);
+
+	if (fd < 0)
+		return;
+	for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
+		dup2(fd, i);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	static const char *const places[] = {"/sbin/init", "/etc/init", "/bin/init", "/bin/sh"};
@@ -99,7 +112,10 @@ int main(int argc, char **argv)
 	mount_kernel("sysfs", "/sys");
 	read_settings(&settings);
 	load_modules();
+	open_console();
 	mount_root(&settings, "/root");
+	start_network(&settings);
+	show_name_servers("/root");
 	switch_root("/root");
 	if (argc < 1)
 		argv = no_arguments;

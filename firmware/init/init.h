@@ -4,7 +4,7 @@
  * --root IMAGE. It loads modules, mounts the root and hands over to its init.
  *
  *	/init            this program
- *	/root.conf       lines "device PATH", "mode ro|rw|cow", "fstype NAME"
+ *	/root.conf       lines "device PATH", "mode ro|rw|cow", "fstype NAME", "dhcp INTERFACE"
  *	/modules/order   names of the files in /modules, in the order of loading
  *	/modules/NAME    uncompressed modules
  *
@@ -19,11 +19,14 @@
 
 enum { WORD_MAX = 1024 };
 
+#define RESOLV_CONF "/resolv.conf" /* of this stage: what the DHCP server said */
+
 struct settings {
 	char device[WORD_MAX];
 	char fstype[WORD_MAX]; /* "": try what the kernel knows */
 	char flags[WORD_MAX];  /* for mount's last argument */
 	char init[WORD_MAX];   /* "": the usual places */
+	char dhcp[WORD_MAX];   /* the interface with a DHCP server; "": none */
 	bool read_only;
 	bool cow; /* changes go to memory: an overlay */
 };
@@ -45,6 +48,12 @@ void load_modules(void);
 
 /* Waits for the device and mounts it at `target` (root.c). */
 void mount_root(const struct settings *settings, const char *target);
+
+/* Configures the interface of settings->dhcp; says why when it cannot (net.c). */
+void start_network(const struct settings *settings);
+
+/* Shows the name servers in the root at `target` (net.c). */
+void show_name_servers(const char *target);
 
 /* Makes `target` the root; /dev, /proc and /sys go along (root.c). */
 void switch_root(const char *target);

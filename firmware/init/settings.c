@@ -43,6 +43,8 @@ static void read_conf(struct settings *s, const char *text)
 			take(s->device, v, (size_t)(text + line - v));
 		else if ((v = value_of(text, line, "fstype ")))
 			take(s->fstype, v, (size_t)(text + line - v));
+		else if ((v = value_of(text, line, "dhcp ")))
+			take(s->dhcp, v, (size_t)(text + line - v));
 		else if ((v = value_of(text, line, "mode ")))
 			set_mode(s, v, (size_t)(text + line - v));
 		text += line + (text[line] == '\n');

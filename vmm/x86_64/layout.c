@@ -71,6 +71,14 @@ const struct device_place *arch_places(unsigned *ret_count)
 			.ranges = {{SPACE_PIO, 0x600, POWER_REGS}},
 			.gsi = 9,
 		},
+		{
+			.type = "pvpanic",
+			.ranges = {{SPACE_PIO, 0x505, 1}},
+			.gsi = -1,
+			.acpi_hid = "QEMU0001",
+			.acpi_name = "PEVT",
+			.acpi_uid = 0,
+		},
 	};
 
 	*ret_count = ARRAY_SIZE(places);

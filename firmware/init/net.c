@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The network of the root, before its own programs run: loopback, and the interface
+ * behind which hull has a DHCP server. A root that configures its network by itself
+ * finds it configured, and may do so again.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <net/route.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dhcp.h"
+#include "init.h"
+
+enum { WAIT_MS = 2000 };
+
+static struct sockaddr as_sockaddr(uint32_t address)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {address}};
+	struct sockaddr sa;
+
+	_Static_assert(sizeof(in) == sizeof(sa), "an address is an address");
+	memcpy(&sa, &in, sizeof(sa));
+	return sa;
+}
+
+static struct ifreq request(const char *interface)
+{
+	struct ifreq r;
+
+	memset(&r, 0, sizeof(r));
+	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", interface);
+	return r;
+}
+
+static int bring_up(int fd, const char *interface)
+{
+	struct ifreq r = request(interface);
+
+	if (ioctl(fd, SIOCGIFFLAGS, &r) < 0)
+		return -errno;
+	r.ifr_flags |= IFF_UP;
+	return ioctl(fd, SIOCSIFFLAGS, &r) < 0 ? -errno : 0;
+}
+
+/* The driver's probe is over when its module is loaded; the interface may be a moment later. */
+static bool wait_for_interface(const char *interface)
+{
+	for (int waited = 0; waited < WAIT_MS; waited += 5) {
+		struct timespec ts = {.tv_nsec = 5000000};
+
+		if (if_nametoindex(interface))
+			return true;
+		nanosleep(&ts, NULL);
+	}
+	return false;
+}
+
+static int add_route(int fd, const char *interface, uint32_t to, uint32_t mask, uint32_t via)
+{
+	char name[IFNAMSIZ];
+	struct rtentry route = {
+		.rt_dst = as_sockaddr(to),
+		.rt_genmask = as_sockaddr(mask),
+		.rt_gateway = as_sockaddr(via),
+		.rt_flags = RTF_UP | (via ? RTF_GATEWAY : 0) | (mask == INADDR_NONE ? RTF_HOST : 0),
+		.rt_dev = name,
+	};
+
+	snprintf(name, sizeof(name), "%s", interface);
+	return ioctl(fd, SIOCADDRT, &route) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int set_addresses(int fd, const char *interface, const struct dhcp_lease *lease)
+{
+	struct ifreq r = request(interface);
+	uint32_t mask = lease->mask ? lease->mask : INADDR_NONE;
+	int result = 0;
+
+	if (lease->mtu) {
+		r.ifr_mtu = (int)lease->mtu;
+		ioctl(fd, SIOCSIFMTU, &r); /* a wish: the device may have less */
+	}
+	r.ifr_addr = as_sockaddr(lease->address);
+	if (ioctl(fd, SIOCSIFADDR, &r) < 0)
+		return -errno;
+	r.ifr_netmask = as_sockaddr(mask);
+	if (ioctl(fd, SIOCSIFNETMASK, &r) < 0)
+		return -errno;
+	if (!lease->router)
+		return 0;
+	if ((lease->router ^ lease->address) & mask)
+		result = add_route(fd, interface, lease->router, INADDR_NONE, 0);
+	return result < 0 ? result : add_route(fd, interface, 0, 0, lease->router);
+}
+
+/* What the root's /etc/resolv.conf will be, until the guest ends. */
+static void write_resolv_conf(const struct dhcp_lease *lease)
+{
+	FILE *f = fopen(RESOLV_CONF, "we");
+
+	if (!f)
+		return;
+	for (unsigned i = 0; i < lease->dns_count; i++) {
+		char text[INET_ADDRSTRLEN];
+
+		fprintf(f, "nameserver %s\n", inet_ntop(AF_INET, &lease->dns[i], text, sizeof(text)));
+	}
+	fclose(f);
+}
+
+static int configure(int fd, const char *interface)
+{
+	struct ifreq r = request(interface);
+	struct dhcp_lease lease;
+	int result;
+
+	if (!wait_for_interface(interface))
+		return -ENODEV;
+	result = bring_up(fd, interface);
+	if (result == 0 && ioctl(fd, SIOCGIFHWADDR, &r) < 0)
+		result = -errno;
+	if (result == 0)
+		result = dhcp_get(interface, (const uint8_t *)r.ifr_hwaddr.sa_data, &lease);
+	if (result == 0)
+		result = set_addresses(fd, interface, &lease);
+	if (result == 0)
+		write_resolv_conf(&lease);
+	return result;
+}
+
+void start_network(const struct settings *settings)
+{
+	int fd, r;
+
+	if (!settings->dhcp[0])
+		return;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		say("no network in this kernel: %s", strerror(errno));
+		return;
+	}
+	bring_up(fd, "lo");
+	r = configure(fd, settings->dhcp);
+	if (r < 0)
+		say("%s is not configured: %s", settings->dhcp, strerror(-r));
+	close(fd);
+}
+
+/*
+ * Our file over the root's, which stays as it is: only when that is a plain file, or
+ * can be made; a link leads to a program that keeps the file by itself.
+ */
+void show_name_servers(const char *target)
+{
+	char path[WORD_MAX];
+	struct stat st;
+	int fd;
+
+	if (access(RESOLV_CONF, F_OK) < 0)
+		return;
+	snprintf(path, sizeof(path), "%s/etc/resolv.conf", target);
+	if (lstat(path, &st) < 0) {
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+		if (fd < 0)
+			return;
+		close(fd);
+	} else if (!S_ISREG(st.st_mode)) {
+		return;
+	}
+	if (mount(RESOLV_CONF, path, NULL, MS_BIND, NULL) < 0)
+		say("no name servers in %s: %s", path, strerror(errno));
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A loop with a thread of its own; see io_thread.h. */
+#include "io_thread.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int io_thread_init(struct io_thread *io, const char *name, void (*failed)(void *arg, const char *text),
+		   void *arg, struct err *err)
+{
+	int r;
+
+	if (io->made)
+		return 0;
+	r = loop_init(&io->loop, err);
+	if (r < 0) {
+		loop_finish(&io->loop);
+		return r;
+	}
+	io->name = name;
+	io->failed = failed;
+	io->arg = arg;
+	io->made = true;
+	return 0;
+}
+
+static void *run(void *arg)
+{
+	struct io_thread *io = arg;
+	int r = loop_run(&io->loop);
+	char text[96];
+
+	if (r < 0) {
+		snprintf(text, sizeof(text), "event loop of %s: %s", io->name, strerrordesc_np(-r));
+		io->failed(io->arg, text);
+	}
+	return NULL;
+}
+
+int io_thread_start(struct io_thread *io, struct err *err)
+{
+	int r;
+
+	if (!io->made || io->started)
+		return 0;
+	r = pthread_create(&io->thread, NULL, run, io);
+	if (r != 0)
+		return err_errno(err, -r, "thread %s", io->name);
+	pthread_setname_np(io->thread, io->name);
+	io->started = true;
+	return 0;
+}
+
+void io_thread_stop(struct io_thread *io)
+{
+	if (!io->started)
+		return;
+	loop_stop(&io->loop);
+	pthread_join(io->thread, NULL);
+	io->started = false;
+}
+
+void io_thread_finish(struct io_thread *io)
+{
+	io_thread_stop(io);
+	if (io->made)
+		loop_finish(&io->loop);
+	io->made = false;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * An event loop with a thread of its own, for devices that move data.
+ *
+ * Thread: the builder's.
+ */
+#ifndef HULL_VMM_IO_THREAD_H
+#define HULL_VMM_IO_THREAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "hull/err.h"
+#include "hull/loop.h"
+
+struct io_thread {
+	struct loop loop;
+	const char *name; /* of the thread */
+	pthread_t thread;
+	bool made;    /* the loop is there */
+	bool started; /* the thread is, too */
+	/* The loop has failed: called on its thread. */
+	void (*failed)(void *arg, const char *text);
+	void *arg;
+};
+
+/* Makes the loop. Nothing when there is one. */
+int io_thread_init(struct io_thread *io, const char *name, void (*failed)(void *arg, const char *text),
+		   void *arg, struct err *err);
+
+/* Starts the thread; nothing without a loop. */
+int io_thread_start(struct io_thread *io, struct err *err);
+
+/* Ends the thread; the loop stays. */
+void io_thread_stop(struct io_thread *io);
+
+/* Zeroed and half-built ones are fine. */
+void io_thread_finish(struct io_thread *io);
+
+#endif
