@@ -2,7 +2,6 @@
 /* What the tests of hostile guests share; see hostile.h. */
 #include "hostile.h"
 
-#include <dirent.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_pci.h>
@@ -15,6 +14,7 @@
 #include "hull/sink.h"
 #include "hull/util.h"
 #include "hull/virtio_blk.h"
+#include "leaks.h"
 
 enum {
 	CAUSES = 4, /* of log lines: broken rings, requests, failed I/O, MSI */
@@ -24,18 +24,6 @@ enum {
 	SECOND_NS = 1000000000,
 };
 
-#if defined(__SANITIZE_ADDRESS__)
-static const bool sanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-static const bool sanitized = true;
-#else
-static const bool sanitized = false;
-#endif
-#else
-static const bool sanitized = false;
-#endif
-
 unsigned hostile_times(unsigned light, unsigned heavy)
 {
 	return getenv("HULL_HEAVY") ? heavy : light;
@@ -43,15 +31,19 @@ unsigned hostile_times(unsigned light, unsigned heavy)
 
 /* ---- measures ---- */
 
-static uint64_t resident_bytes(void)
+void hostile_open_log(struct hostile *h)
 {
-	FILE *f = fopen("/proc/self/statm", "re");
-	unsigned long pages = 0;
+	h->log_fd = memfd_create("log", MFD_CLOEXEC);
+	assert_true(h->log_fd >= 0);
+	assert_int_equal(sink_create(&h->sink, h->log_fd, 1 << 18, "log", NULL), 0);
+	h->rig.log.sink = h->sink;
+}
 
-	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%*u %lu", &pages), 1);
-	fclose(f);
-	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+void hostile_close_log(struct hostile *h)
+{
+	sink_flush(h->sink, 1000);
+	sink_destroy(h->sink);
+	close(h->log_fd);
 }
 
 uint64_t hostile_log_bytes(struct hostile *h)
@@ -71,18 +63,6 @@ static unsigned log_lines(struct hostile *h)
 		lines += c == '\n';
 	}
 	return lines;
-}
-
-unsigned hostile_entries(const char *path)
-{
-	DIR *dir = opendir(path);
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 /* ---- honest requests ---- */
@@ -234,10 +214,7 @@ static int setup(void **state)
 	for (unsigned i = 0; i < HOSTILE_DISK; i++)
 		h->disk.data[i] = (uint8_t)(i * 7 + i / 512);
 	init_device(h, where & ON_PCI ? RIG_PCI : RIG_MMIO);
-	h->log_fd = memfd_create("log", MFD_CLOEXEC);
-	assert_true(h->log_fd >= 0);
-	assert_int_equal(sink_create(&h->sink, h->log_fd, 1 << 18, "log", NULL), 0);
-	h->rig.log.sink = h->sink;
+	hostile_open_log(h);
 	h->ram = (uint8_t *)virtio_rig_ram(&h->rig, RIG_RAM, RIG_RAM_SIZE) - RIG_RAM;
 	/* All pages that the test itself uses are there before they are counted. */
 	memset(h->ram + RIG_RAM, 0, RIG_RAM_SIZE);
@@ -258,9 +235,7 @@ static int teardown(void **state)
 	virtio_rig_finish(&h->neighbour);
 	virtio_rig_finish(&h->rig);
 	mem_block_finish(&h->disk);
-	sink_flush(h->sink, 1000);
-	sink_destroy(h->sink);
-	close(h->log_fd);
+	hostile_close_log(h);
 	free(h->scratch);
 	free(h);
 	return 0;

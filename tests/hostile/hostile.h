@@ -97,8 +97,9 @@ void hostile_release(struct hostile *h, unsigned count);
 
 /* ---- measures ---- */
 
+/* What the device under attack says goes into memory from now on. hostile_run() does both. */
+void hostile_open_log(struct hostile *h);
+void hostile_close_log(struct hostile *h);
 uint64_t hostile_log_bytes(struct hostile *h);
-/* Entries of a folder, as /proc/self/fd. */
-unsigned hostile_entries(const char *path);
 
 #endif

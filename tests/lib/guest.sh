@@ -14,7 +14,7 @@ limit=180
 
 # --- running a guest -------------------------------------------------------
 
-# setup: directories that hull's user can use, and the guest.
+# setup: directories that hull's user can use, and the guest in $guest.
 setup() {
 	work=$(mktemp -d "${TMPDIR:-/tmp}/hull-boot.XXXXXX")
 	trap 'rm -rf "$work"' EXIT
@@ -32,7 +32,8 @@ setup() {
 		}
 	fi
 	as+=(env "XDG_RUNTIME_DIR=$work/run" "XDG_CACHE_HOME=$work/cache" "HOME=$work")
-	make_guest "$work/guest.cpio" "${guest_modules[@]}"
+	guest=$work/guest.cpio
+	make_guest "$guest" "${guest_modules[@]}"
 	chmod 755 "$work"
 }
 
@@ -43,11 +44,43 @@ boot() {
 	local kernel=$1
 	shift
 	make_task "$work/task.cpio"
-	chmod 644 "$work/guest.cpio" "$work/task.cpio"
+	chmod 644 "$guest" "$work/task.cpio"
 	status=0
 	"${as[@]}" timeout -k 5 "$limit" "$hull" run -k "$kernel/vmlinuz" \
-		-i "$work/guest.cpio" -i "$work/task.cpio" "$@" \
+		-i "$guest" -i "$work/task.cpio" "$@" \
 		<"${stdin:-/dev/null}" >"$work/raw" 2>"$work/err" || status=$?
+	tr -d '\r' <"$work/raw" >"$work/console"
+}
+
+# start_boot KERNEL OPTION...: as boot, but goes on at once: $vmm is the process. Its
+# standard input stays open as descriptor 5.
+start_boot() {
+	local kernel=$1
+	shift
+	make_task "$work/task.cpio"
+	chmod 644 "$guest" "$work/task.cpio"
+	rm -f "$work/in"
+	mkfifo -m 666 "$work/in"
+	: >"$work/raw"
+	"${as[@]}" "$hull" run --timeout "$limit" -k "$kernel/vmlinuz" -i "$guest" -i "$work/task.cpio" "$@" \
+		<"$work/in" >"$work/raw" 2>"$work/err" &
+	vmm=$!
+	exec 5>"$work/in"
+}
+
+# wait_for FILE PATTERN: until a line of FILE matches; fails when the VMM ends before.
+wait_for() {
+	until grep -q "$2" "$1"; do
+		kill -0 "$vmm" 2>/dev/null || return
+		sleep 0.1
+	done
+}
+
+# finish_boot: waits for the end; what start_boot began is as after boot.
+finish_boot() {
+	status=0
+	wait "$vmm" 2>/dev/null || status=$?
+	exec 5>&-
 	tr -d '\r' <"$work/raw" >"$work/console"
 }
 
@@ -127,16 +160,27 @@ run_tests() {
 	exit "$failed"
 }
 
-# guest_tools: prints the path of a disk image with fio and mke2fs and what they
-# need, made once. Remove it to have it made again.
+# guest_peer: prints the path of tests/lib/peer.c's program, made when it is not there
+# or older than its source.
+guest_peer() {
+	local program=$root/build/guest/peer
+	if [ ! "$program" -nt "$root/tests/lib/peer.c" ]; then
+		mkdir -p "$root/build/guest"
+		cc -O2 -static -D_GNU_SOURCE -o "$program.new" "$root/tests/lib/peer.c" && mv "$program.new" "$program"
+	fi
+	printf '%s\n' "$program"
+}
+
+# guest_tools: prints the path of a disk image with fio, mke2fs, iperf3 and what they
+# need, made when it is not there or older than this file.
 guest_tools() {
 	local image=$root/build/guest/tools.ext4 temp tree program
-	if [ ! -e "$image" ]; then
+	if [ ! "$image" -nt "$root/tests/lib/guest.sh" ]; then
 		mkdir -p "$root/build/guest"
 		temp=$(mktemp -d "$root/build/guest/new.XXXXXX")
 		tree=$temp/tree
 		mkdir "$tree"
-		for program in fio mke2fs; do
+		for program in fio mke2fs iperf3; do
 			program=$(command -v "$program")
 			cp -L --parents "$program" "$tree"
 			ldd "$program" | grep -o '/[^ ]*' | sort -u | xargs cp -L --parents -t "$tree"
@@ -163,4 +207,38 @@ for p in /tools/usr/sbin/* /tools/usr/bin/*; do
 	eval "${p##*/}() { $p \"\$@\"; }"
 done
 EOF
+}
+
+# guest_debian: prints the path of a disk image with a small Debian and its systemd, which
+# runs the script on /dev/vdb once it is up. Made once, by root and with minutes of
+# patience; nothing is printed when it cannot be.
+guest_debian() {
+	local image=$root/build/guest/debian.ext4 temp tree
+	if [ ! -e "$image" ]; then
+		[ "$(id -u)" = 0 ] || return 0
+		mkdir -p "$root/build/guest"
+		temp=$(mktemp -d "$root/build/guest/new.XXXXXX")
+		tree=$temp/tree
+		debootstrap --variant=minbase --include=systemd-sysv,udev,dbus bookworm "$tree" >&2 || {
+			rm -rf "$temp"
+			return 0
+		}
+		rm -rf "$tree"/var/cache/apt/archives/*.deb "$tree"/var/lib/apt/lists/*
+		cat >"$tree/etc/systemd/system/task.service" <<'EOF'
+[Unit]
+Description=What this guest is to do
+After=multi-user.target
+[Service]
+ExecStart=/bin/sh /dev/vdb
+StandardOutput=tty
+TTYPath=/dev/console
+[Install]
+WantedBy=multi-user.target
+EOF
+		ln -s ../task.service "$tree/etc/systemd/system/multi-user.target.wants/task.service"
+		mke2fs -q -t ext4 -d "$tree" "$temp/image" 1G >/dev/null
+		mv "$temp/image" "$image"
+		rm -rf "$temp"
+	fi
+	printf '%s\n' "$image"
 }

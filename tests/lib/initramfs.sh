@@ -28,6 +28,8 @@ mkdir -p /tmp /root /dev/pts
 mount -t devpts devpts /dev/pts
 hostname guest
 [ ! -e /modules/order ] || while read -r module; do insmod "/modules/$module"; done </modules/order
+# A console whose driver is a module was not there when the kernel looked for it.
+if (: <>/dev/console) 2>/dev/null; then exec <>/dev/console >&0 2>&0; fi
 cd /root
 . /run-this
 poweroff -f
@@ -35,12 +37,14 @@ EOF
 }
 
 # make_guest FILE [KERNEL MODULE...]: the lasting part, which loads these modules of
-# a kernel that scripts/kernel fetched. Written aside, so that FILE is whole.
+# a kernel that scripts/kernel fetched, and has the static programs of the array
+# guest_programs in /bin. Written aside, so that FILE is whole.
 make_guest() {
 	local file=$1 kernel=${2-} tree
 	tree=$(mktemp -d "$file.XXXXXX")
 	mkdir -p "$tree"/guest/{bin,proc,sys}
 	cp "$(command -v busybox)" "$tree/guest/bin/busybox"
+	[ -z "${guest_programs[*]-}" ] || cp "${guest_programs[@]}" "$tree/guest/bin"
 	guest_init >"$tree/guest/init"
 	chmod 755 "$tree/guest/init"
 	if [ -n "$kernel" ]; then

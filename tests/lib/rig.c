@@ -6,10 +6,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #include <cmocka.h>
 
+#include "fakes.h"
 #include "hull/util.h"
 
 void fake_irq_init(struct fake_irq *irq)
@@ -24,9 +24,7 @@ void fake_irq_finish(struct fake_irq *irq)
 
 unsigned fake_irq_pulses(struct fake_irq *irq)
 {
-	eventfd_t n;
-
-	return eventfd_read(irq->line.fd, &n) == 0 ? (unsigned)n : 0;
+	return fake_line_pulses(&irq->line);
 }
 
 static void mem_write(struct stream *stream, const void *buf, size_t len)

@@ -300,13 +300,12 @@ bool virtio_rig_wait(struct virtio_rig *rig, unsigned q, unsigned count)
 
 unsigned virtio_rig_queue_irqs(struct virtio_rig *rig, unsigned q)
 {
-	return rig->transport == RIG_PCI ? virtio_rig_msi_pulses(rig, 1 + q)
-					 : virtio_rig_line_pulses(&rig->irq);
+	return rig->transport == RIG_PCI ? virtio_rig_msi_pulses(rig, 1 + q) : fake_line_pulses(&rig->irq);
 }
 
 unsigned virtio_rig_config_irqs(struct virtio_rig *rig)
 {
-	return rig->transport == RIG_PCI ? virtio_rig_msi_pulses(rig, 0) : virtio_rig_line_pulses(&rig->irq);
+	return rig->transport == RIG_PCI ? virtio_rig_msi_pulses(rig, 0) : fake_line_pulses(&rig->irq);
 }
 
 /* ---- after every case ---- */

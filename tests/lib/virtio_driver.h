@@ -14,14 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fakes.h"
 #include "hull/bus.h"
 #include "hull/device.h"
-#include "hull/doorbell.h"
 #include "hull/irq.h"
 #include "hull/log.h"
 #include "hull/loop.h"
 #include "hull/mem.h"
-#include "hull/msi.h"
 #include "hull/virtio.h"
 #include "hull/virtio_transport.h"
 
@@ -38,27 +37,7 @@ enum {
 	RIG_CANARY = 4096,          /* bytes on either side of RAM */
 	RIG_MMIO_BASE = 0x10000000, /* the registers of virtio-mmio */
 	RIG_SLOT = 3,               /* of the PCI function */
-	RIG_MAX_BELLS = 64,
-	RIG_MAX_MSIS = 64,
 	RIG_EVENTS = 8,
-};
-
-/* Doorbells of KVM's kind: what is attached now. */
-struct rig_doorbells {
-	struct doorbells doorbells;
-	struct doorbell bells[RIG_MAX_BELLS];
-	unsigned count;
-	unsigned wrong; /* attached twice, or detached without being attached */
-	bool refuse;    /* attach fails */
-};
-
-/* Message-signalled interrupts: the lines that are routed now. */
-struct rig_msis {
-	struct msis msis;
-	struct msi_line *lines[RIG_MAX_MSIS];
-	unsigned count;
-	unsigned routes; /* calls */
-	bool refuse;     /* route fails */
 };
 
 /* A queue as its driver sees it. */
@@ -81,8 +60,8 @@ struct virtio_rig {
 	struct bus pio;
 	struct bus mmio;
 	struct irq_line irq; /* of virtio-mmio */
-	struct rig_doorbells bells;
-	struct rig_msis msis;
+	struct fake_doorbells bells;
+	struct fake_msis msis;
 	unsigned events[RIG_EVENTS]; /* by enum machine_event */
 
 	struct virtio_dev *dev;

@@ -18,7 +18,7 @@ static int echo_create(struct virtio_dev *dev, const void *params, struct err *e
 
 	(void)err;
 	e->params = *(const struct echo_params *)params;
-	dev->offered |= UINT64_C(1) << ECHO_FEATURE;
+	dev->offered |= virtio_bit(ECHO_FEATURE);
 	dev->queue_count = e->params.queues;
 	for (unsigned q = 0; q < dev->queue_count; q++)
 		dev->queues[q].vq.max_size = e->params.size;
@@ -118,6 +118,23 @@ static void echo_drain(struct virtio_dev *dev)
 		release_held(e, ECHO_MAX_HELD);
 }
 
+static void echo_start(struct virtio_dev *dev)
+{
+	struct echo *e = container_of(dev, struct echo, dev);
+
+	e->starts++;
+	if (e->give_away)
+		virtio_queue_listen(dev, 0, false);
+}
+
+static void echo_interrupt_moved(struct virtio_dev *dev, unsigned q)
+{
+	struct echo *e = container_of(dev, struct echo, dev);
+
+	e->moves++;
+	e->irq_fds[q] = virtio_queue_irq_fd(dev, q);
+}
+
 static void echo_reset(struct virtio_dev *dev)
 {
 	container_of(dev, struct echo, dev)->resets++;
@@ -140,6 +157,8 @@ const struct virtio_type echo_type = {
 	.create = echo_create,
 	.kick = echo_kick,
 	.config_write = echo_config_write,
+	.start = echo_start,
+	.interrupt_moved = echo_interrupt_moved,
 	.drain = echo_drain,
 	.reset = echo_reset,
 };

@@ -13,6 +13,7 @@ enum {
 	ECHO_FEATURE = 5,  /* an offered bit without a meaning */
 	ECHO_MAX_IOV = 64, /* entries of a chain */
 	ECHO_MAX_HELD = 1024,
+	ECHO_MAX_QUEUES = VIRTIO_MAX_QUEUES,
 	ECHO_CONFIG = 12, /* bytes: u64 magic, u32 that can be written */
 };
 
@@ -36,6 +37,10 @@ struct echo {
 	unsigned held_count;
 	unsigned kicks;  /* calls */
 	unsigned resets; /* calls */
+	unsigned starts; /* calls */
+	bool give_away;  /* start() takes queue 0 from the loop, as for somebody else who serves it */
+	unsigned moves;  /* of interrupts: calls */
+	int irq_fds[ECHO_MAX_QUEUES]; /* of each queue, when its interrupt moved last */
 	unsigned config_writes;
 };
 

@@ -2,7 +2,6 @@
 /* The machine around one virtio device: RAM, buses, interrupts, doorbells; see virtio_driver.h. */
 #include "virtio_rig.h"
 
-#include <errno.h>
 #include <linux/pci_regs.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_pci.h>
@@ -27,88 +26,7 @@ enum {
 	CANARY = 0xa5,
 };
 
-/* ---- doorbells ---- */
-
-static bool same_bell(const struct doorbell *a, const struct doorbell *b)
-{
-	return a->gpa == b->gpa && a->len == b->len && a->has_match == b->has_match &&
-	       (!a->has_match || a->match == b->match);
-}
-
-static struct doorbell *find_bell(struct rig_doorbells *r, const struct doorbell *bell)
-{
-	for (unsigned i = 0; i < r->count; i++) {
-		if (same_bell(&r->bells[i], bell))
-			return &r->bells[i];
-	}
-	return NULL;
-}
-
-static int attach(struct doorbells *d, const struct doorbell *bell)
-{
-	struct rig_doorbells *r = container_of(d, struct rig_doorbells, doorbells);
-
-	if (r->refuse || r->count == RIG_MAX_BELLS)
-		return -ENOSPC;
-	if (find_bell(r, bell)) {
-		r->wrong++;
-		return -EEXIST;
-	}
-	r->bells[r->count++] = *bell;
-	return 0;
-}
-
-static void detach(struct doorbells *d, const struct doorbell *bell)
-{
-	struct rig_doorbells *r = container_of(d, struct rig_doorbells, doorbells);
-	struct doorbell *found = find_bell(r, bell);
-
-	if (!found || found->fd != bell->fd)
-		r->wrong++;
-	else
-		*found = r->bells[--r->count];
-}
-
 /* ---- interrupts ---- */
-
-static int route(struct msis *m, struct msi_line *msi, uint64_t address, uint32_t data)
-{
-	struct rig_msis *r = container_of(m, struct rig_msis, msis);
-
-	r->routes++;
-	if (r->refuse)
-		return -ENOSPC;
-	if (msi->gsi < 0) {
-		if (r->count == RIG_MAX_MSIS || irq_line_init(&msi->line, NULL) < 0)
-			return -ENOSPC;
-		msi->gsi = 24 + (int)r->count;
-		r->lines[r->count++] = msi;
-	}
-	msi->address = address;
-	msi->data = data;
-	return 0;
-}
-
-static void release(struct msis *m, struct msi_line *msi)
-{
-	struct rig_msis *r = container_of(m, struct rig_msis, msis);
-
-	if (msi->gsi < 0)
-		return;
-	for (unsigned i = 0; i < r->count; i++) {
-		if (r->lines[i] == msi)
-			r->lines[i--] = r->lines[--r->count];
-	}
-	irq_line_finish(&msi->line);
-	msi->gsi = -1;
-}
-
-unsigned virtio_rig_line_pulses(const struct irq_line *line)
-{
-	eventfd_t n;
-
-	return line->connected && eventfd_read(line->fd, &n) == 0 ? (unsigned)n : 0;
-}
 
 unsigned virtio_rig_msi_pulses(struct virtio_rig *rig, unsigned vector)
 {
@@ -116,7 +34,7 @@ unsigned virtio_rig_msi_pulses(struct virtio_rig *rig, unsigned vector)
 
 	for (unsigned i = 0; i < rig->msis.count; i++) {
 		if (rig->msis.lines[i]->data == MSI_DATA + vector)
-			n += virtio_rig_line_pulses(&rig->msis.lines[i]->line);
+			n += fake_line_pulses(&rig->msis.lines[i]->line);
 	}
 	return n;
 }
@@ -160,18 +78,6 @@ void *virtio_rig_ram(struct virtio_rig *rig, uint64_t gpa, uint64_t len)
 
 /* ---- accesses ---- */
 
-static const struct doorbell *rung_bell(const struct rig_doorbells *r, uint64_t addr, unsigned len,
-					uint64_t val)
-{
-	for (unsigned i = 0; i < r->count; i++) {
-		const struct doorbell *b = &r->bells[i];
-
-		if (b->gpa == addr && (b->len == 0 || b->len == len) && (!b->has_match || b->match == val))
-			return b;
-	}
-	return NULL;
-}
-
 uint64_t virtio_rig_read(struct virtio_rig *rig, uint64_t addr, unsigned len)
 {
 	return bus_read(&rig->mmio, addr, len);
@@ -179,7 +85,7 @@ uint64_t virtio_rig_read(struct virtio_rig *rig, uint64_t addr, unsigned len)
 
 void virtio_rig_write(struct virtio_rig *rig, uint64_t addr, unsigned len, uint64_t val)
 {
-	const struct doorbell *bell = rung_bell(&rig->bells, addr, len, val);
+	const struct doorbell *bell = fake_bell_rung(&rig->bells, addr, len, val);
 
 	if (bell)
 		assert_int_equal(eventfd_write(bell->fd, 1), 0);
@@ -352,8 +258,6 @@ void virtio_rig_init_beside(struct virtio_rig *rig, struct virtio_rig *host,
 			    enum virtio_rig_transport transport, const struct virtio_type *type,
 			    const void *params)
 {
-	static const struct doorbells_ops bell_ops = {.attach = attach, .detach = detach};
-	static const struct msis_ops msi_ops = {.route = route, .release = release};
 	const struct virtio_env env = {
 		.loop = host ? virtio_rig_loop(host) : &rig->loop,
 		.mem = &rig->mem,
@@ -365,8 +269,8 @@ void virtio_rig_init_beside(struct virtio_rig *rig, struct virtio_rig *host,
 	rig->host = host;
 	rig->log.level = LOG_WARN;
 	rig->transport = transport;
-	rig->bells.doorbells.ops = &bell_ops;
-	rig->msis.msis.ops = &msi_ops;
+	fake_doorbells_init(&rig->bells);
+	fake_msis_init(&rig->msis);
 	if (!host)
 		assert_int_equal(loop_init(&rig->loop, NULL), 0);
 	init_mem(rig);

@@ -5,8 +5,7 @@
 
 #include "virtio_driver.h"
 
-/* Pulses of a line, and of vector `vector` wherever it is routed, since the last call. */
-unsigned virtio_rig_line_pulses(const struct irq_line *line);
+/* Pulses of vector `vector`, wherever it is routed, since the last call. */
 unsigned virtio_rig_msi_pulses(struct virtio_rig *rig, unsigned vector);
 
 #endif

@@ -65,15 +65,49 @@ static void test_quiet(void **state)
 static void test_word(void **state)
 {
 	(void)state;
-	assert_true(cmdline_has("nokaslr", "nokaslr"));
-	assert_true(cmdline_has("a nokaslr", "nokaslr"));
-	assert_true(cmdline_has(" nokaslr\tb", "nokaslr"));
-	assert_true(cmdline_has("a\nnokaslr ", "nokaslr"));
-	assert_false(cmdline_has("nokaslrx", "nokaslr"));
-	assert_false(cmdline_has("xnokaslr", "nokaslr"));
-	assert_false(cmdline_has("nokaslr=1", "nokaslr"));
-	assert_false(cmdline_has("", "nokaslr"));
-	assert_false(cmdline_has("nokasl r", "nokaslr"));
+	assert_true(boot_cmdline_has("nokaslr", "nokaslr"));
+	assert_true(boot_cmdline_has("a nokaslr", "nokaslr"));
+	assert_true(boot_cmdline_has(" nokaslr\tb", "nokaslr"));
+	assert_true(boot_cmdline_has("a\nnokaslr ", "nokaslr"));
+	assert_false(boot_cmdline_has("nokaslrx", "nokaslr"));
+	assert_false(boot_cmdline_has("xnokaslr", "nokaslr"));
+	assert_false(boot_cmdline_has("nokaslr=1", "nokaslr"));
+	assert_false(boot_cmdline_has("", "nokaslr"));
+	assert_false(boot_cmdline_has("nokasl r", "nokaslr"));
+}
+
+static void test_prefix(void **state)
+{
+	static const struct {
+		const char *line, *found; /* up to the end of the line; NULL: none */
+		size_t len;
+	} all[] = {
+		{"root=/dev/vda1", "/dev/vda1", 9},
+		{"ro root=/dev/vda1 x", "/dev/vda1 x", 9},
+		{"ro\troot=a\tx", "a\tx", 1},
+		{"ro\nroot=", "", 0},
+		{"root= root=b", " root=b", 0},
+		{"root=a root=b", "a root=b", 1},
+		{"xroot=a", NULL, 0},
+		{"xroot=a root=b", "b", 1},
+		{"roo", NULL, 0},
+		{"root", NULL, 0},
+		{"", NULL, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		size_t len = 77;
+		const char *found = boot_cmdline_find(all[i].line, "root=", &len);
+
+		if (!all[i].found) {
+			assert_null(found);
+			continue;
+		}
+		assert_non_null(found);
+		assert_string_equal(found, all[i].found);
+		assert_int_equal(len, all[i].len);
+	}
 }
 
 static void test_too_long(void **state)
@@ -221,11 +255,11 @@ static void test_virtual(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_order),   cmocka_unit_test(test_quiet),
-		cmocka_unit_test(test_word),    cmocka_unit_test(test_too_long),
-		cmocka_unit_test(test_space),   cmocka_unit_test(test_space_full),
-		cmocka_unit_test(test_slots),   cmocka_unit_test(test_physical),
-		cmocka_unit_test(test_virtual),
+		cmocka_unit_test(test_order),      cmocka_unit_test(test_quiet),
+		cmocka_unit_test(test_word),       cmocka_unit_test(test_prefix),
+		cmocka_unit_test(test_too_long),   cmocka_unit_test(test_space),
+		cmocka_unit_test(test_space_full), cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_physical),   cmocka_unit_test(test_virtual),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,12 +7,14 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <linux/pci_regs.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 
+#include "fakes.h"
 #include "hull/msix.h"
 #include "hull/util.h"
-#include "pci_fakes.h"
 
 enum { VECTORS = 5, TABLE = 0x4000, PBA = 0x5000 };
 
@@ -22,6 +24,7 @@ struct msix_rig {
 	struct fake_msis msis;
 	struct pci_func func;
 	struct msix msix;
+	unsigned moves[VECTORS];
 };
 
 static const struct msix_place place = {.bar = 0, .table = TABLE, .pba = PBA};
@@ -31,6 +34,11 @@ static void func_written(struct pci_func *func, unsigned off, unsigned len)
 	struct msix_rig *m = container_of(func, struct msix_rig, func);
 
 	msix_config_written(&m->msix, off, len);
+}
+
+static void moved(struct msix *msix, unsigned vector)
+{
+	container_of(msix, struct msix_rig, msix)->moves[vector]++;
 }
 
 static void make(struct msix_rig *m)
@@ -43,6 +51,7 @@ static void make(struct msix_rig *m)
 	pci_func_init(&m->func, &ident);
 	m->func.written = func_written;
 	msix_init(&m->msix, &m->func, VECTORS, &place, &m->msis.msis, &log);
+	m->msix.moved = moved;
 }
 
 static int setup(void **state)
@@ -59,7 +68,7 @@ static int teardown(void **state)
 	struct msix_rig *m = *state;
 
 	msix_finish(&m->msix);
-	assert_int_equal(m->msis.lines, 0);
+	assert_int_equal(m->msis.count, 0);
 	return 0;
 }
 
@@ -93,7 +102,7 @@ static uint64_t pending(struct msix_rig *m)
 
 static unsigned pulses(struct msix_rig *m, unsigned v)
 {
-	return fake_msi_pulses(&m->msix.lines[v]);
+	return fake_line_pulses(&m->msix.lines[v].line);
 }
 
 static void test_capability(void **state)
@@ -211,6 +220,47 @@ static void test_pending(void **state)
 	assert_true(pending(m) == 1u << 4);
 }
 
+/* The eventfd of a vector: there while writing to it is all that raising takes, and said when it changes. */
+static void test_irq_fd(void **state)
+{
+	struct msix_rig *m = *state;
+	int fd;
+
+	control(m, PCI_MSIX_FLAGS_ENABLE);
+	assert_int_equal(msix_irq_fd(&m->msix, 2), -1);
+	assert_int_equal(m->moves[2], 0);
+	set_entry(m, 2, APIC, 1, 0);
+	assert_int_equal(m->moves[2], 1);
+	fd = msix_irq_fd(&m->msix, 2);
+	assert_int_equal(fd, m->msix.lines[2].line.fd);
+	assert_int_equal(eventfd_write(fd, 1), 0);
+	assert_int_equal(pulses(m, 2), 1);
+	/* Led elsewhere it is the same one. */
+	msix_table_write(&m->msix, 2 * 16, 8, APIC + 0x1000);
+	assert_int_equal(m->moves[2], 1);
+	assert_int_equal(msix_irq_fd(&m->msix, 2), fd);
+	msix_table_write(&m->msix, 2 * 16 + 12, 4, 1);
+	assert_int_equal(m->moves[2], 2);
+	assert_int_equal(msix_irq_fd(&m->msix, 2), -1);
+	/* Unmasked where no APIC is: nothing has come back. */
+	set_entry(m, 2, 0x1000, 1, 0);
+	assert_int_equal(m->moves[2], 2);
+	assert_int_equal(msix_irq_fd(&m->msix, 2), -1);
+	set_entry(m, 2, APIC, 1, 0);
+	assert_int_equal(m->moves[2], 3);
+	assert_int_equal(msix_irq_fd(&m->msix, 2), fd);
+	control(m, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+	assert_int_equal(msix_irq_fd(&m->msix, 2), -1);
+	control(m, PCI_MSIX_FLAGS_ENABLE);
+	control(m, 0);
+	assert_int_equal(m->moves[2], 6);
+	assert_int_equal(msix_irq_fd(&m->msix, 2), -1);
+	for (unsigned v = 0; v < VECTORS; v++)
+		assert_true(v == 2 || m->moves[v] == 0);
+	assert_int_equal(msix_irq_fd(&m->msix, VECTORS), -1);
+	assert_int_equal(msix_irq_fd(&m->msix, 0xffff), -1);
+}
+
 static void hostile_25_index_past_the_table(void **state)
 {
 	struct msix_rig *m = *state;
@@ -300,17 +350,17 @@ static void hostile_27_mask_storm(void **state)
 	control(m, PCI_MSIX_FLAGS_ENABLE);
 	for (unsigned i = 0; i < 100000; i++)
 		set_entry(m, i % VECTORS, APIC, i, i & 1);
-	assert_int_equal(m->msis.lines, VECTORS);
+	assert_int_equal(m->msis.count, VECTORS);
 	/* A router that fails: the vector is dead, others are not, and a later try may work. */
 	set_entry(m, 0, APIC, 0, 1);
-	m->msis.error = -ENOSPC;
+	m->msis.refuse = true;
 	for (unsigned i = 0; i < 1000; i++)
 		set_entry(m, 0, APIC, i, i & 1);
 	assert_true(m->msix.route_failed);
 	set_entry(m, 0, APIC, 1, 0);
 	msix_raise(&m->msix, 0);
 	assert_int_equal(pulses(m, 0), 0);
-	m->msis.error = 0;
+	m->msis.refuse = false;
 	set_entry(m, 0, APIC, 1, 1);
 	set_entry(m, 0, APIC, 1, 0);
 	msix_raise(&m->msix, 0);
@@ -350,7 +400,7 @@ static void test_state(void **state)
 	msix_table_write(&copy.msix, 16 + 12, 4, 0);
 	assert_int_equal(pulses(&copy, 1), 1);
 	msix_finish(&copy.msix);
-	assert_int_equal(copy.msis.lines, 0);
+	assert_int_equal(copy.msis.count, 0);
 }
 
 static void test_impossible_state(void **state)
@@ -380,6 +430,7 @@ int main(void)
 		CASE(test_masked_writes_do_not_route),
 		CASE(test_active_writes_route),
 		CASE(test_pending),
+		CASE(test_irq_fd),
 		CASE(hostile_25_index_past_the_table),
 		CASE(hostile_25_widths),
 		CASE(hostile_27_garbage_address),

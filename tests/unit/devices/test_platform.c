@@ -13,7 +13,7 @@
 #include "hull/util.h"
 #include "rig.h"
 
-enum { POWER = 0x600, RTC = 0x70 };
+enum { POWER = 0x600, RTC = 0x70, PVPANIC = 0x505 };
 
 static const struct device_place power_place = {
 	.type = "power",
@@ -30,6 +30,12 @@ static const struct device_place rtc_place = {
 static const struct device_place i8042_place = {
 	.type = "i8042",
 	.ranges = {{SPACE_PIO, 0x60, 1}, {SPACE_PIO, 0x64, 1}, {SPACE_PIO, 0x61, 1}},
+	.gsi = -1,
+};
+
+static const struct device_place pvpanic_place = {
+	.type = "pvpanic",
+	.ranges = {{SPACE_PIO, PVPANIC, 1}},
 	.gsi = -1,
 };
 
@@ -56,6 +62,12 @@ static int setup_rtc(void **state)
 static int setup_i8042(void **state)
 {
 	*state = setup_rig(&i8042_place);
+	return 0;
+}
+
+static int setup_pvpanic(void **state)
+{
+	*state = setup_rig(&pvpanic_place);
 	return 0;
 }
 
@@ -340,6 +352,49 @@ static void test_port_61(void **state)
 	assert_int_equal(rig_inb(rig, 0x61), 0x20);
 }
 
+/* ---- panics ---- */
+
+/* The driver sends only what the device says that it knows. */
+static void test_pvpanic_capabilities(void **state)
+{
+	struct rig *rig = *state;
+
+	assert_int_equal(rig_inb(rig, PVPANIC), 7);
+	rig_outb(rig, PVPANIC, 0xf8);
+	assert_int_equal(rig_inb(rig, PVPANIC), 7);
+	for (unsigned i = 0; i < ARRAY_SIZE(rig->events); i++)
+		assert_int_equal(rig->events[i], 0);
+}
+
+/* A panic is a panic whatever else is said; a crash kernel wants the machine to go on. */
+static void test_pvpanic_events(void **state)
+{
+	struct rig *rig = *state;
+
+	for (unsigned v = 0; v < 256; v++) {
+		unsigned panics = rig->events[MACHINE_PANIC];
+		unsigned offs = rig->events[MACHINE_POWEROFF];
+
+		rig_outb(rig, PVPANIC, v);
+		assert_int_equal(rig->events[MACHINE_PANIC] - panics, v & 1);
+		assert_int_equal(rig->events[MACHINE_POWEROFF] - offs, (v & 7) == 4);
+	}
+	assert_int_equal(rig->events[MACHINE_RESET], 0);
+	assert_int_equal(rig->events[MACHINE_WATCHDOG], 0);
+}
+
+static void test_pvpanic_widths(void **state)
+{
+	struct rig *rig = *state;
+
+	for (unsigned len = 2; len <= 8; len++) {
+		rig_out(rig, PVPANIC, len, 0x0101010101010101);
+		assert_true(rig_in(rig, PVPANIC, len) ==
+			    (len < 8 ? (UINT64_C(1) << 8 * len) - 1 : UINT64_MAX));
+	}
+	assert_int_equal(rig->events[MACHINE_PANIC], 0);
+}
+
 /* ---- the table ---- */
 
 static void test_table(void **state)
@@ -359,13 +414,23 @@ static void test_table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_power_reset, power),   CASE(test_power_sleep, power),
-		CASE(test_power_widths, power),  CASE(test_power_button, power),
-		CASE(test_rtc_calendar, rtc),    CASE(test_rtc_out_of_range, rtc),
-		CASE(test_rtc_formats, rtc),     CASE(test_rtc_registers, rtc),
-		CASE(test_rtc_every_index, rtc), CASE(test_rtc_consistent, rtc),
-		CASE(test_i8042_reset, i8042),   CASE(test_i8042_probe, i8042),
-		CASE(test_i8042_storm, i8042),   CASE(test_port_61, i8042),
+		CASE(test_power_reset, power),
+		CASE(test_power_sleep, power),
+		CASE(test_power_widths, power),
+		CASE(test_power_button, power),
+		CASE(test_rtc_calendar, rtc),
+		CASE(test_rtc_out_of_range, rtc),
+		CASE(test_rtc_formats, rtc),
+		CASE(test_rtc_registers, rtc),
+		CASE(test_rtc_every_index, rtc),
+		CASE(test_rtc_consistent, rtc),
+		CASE(test_i8042_reset, i8042),
+		CASE(test_i8042_probe, i8042),
+		CASE(test_i8042_storm, i8042),
+		CASE(test_port_61, i8042),
+		CASE(test_pvpanic_capabilities, pvpanic),
+		CASE(test_pvpanic_events, pvpanic),
+		CASE(test_pvpanic_widths, pvpanic),
 		cmocka_unit_test(test_table),
 	};
 

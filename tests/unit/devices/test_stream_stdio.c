@@ -31,7 +31,7 @@ struct console {
 	uint8_t in[1 << 20]; /* what the device has read */
 	size_t in_len;
 	size_t room; /* that it has for more */
-	unsigned told, quits, panics, firsts;
+	unsigned told, quits, panics, firsts, drains;
 	int other_in;  /* the far end of in_fd */
 	int other_out; /* and of out_fd */
 	int in_fd, out_fd;
@@ -55,6 +55,11 @@ static void on_input(void *dev)
 	c->told++;
 	if (c->room)
 		pull(c);
+}
+
+static void on_drained(void *dev)
+{
+	((struct console *)dev)->drains++;
 }
 
 static void on_quit(void *arg)
@@ -96,6 +101,7 @@ static struct console *console_open(int in_fd, int out_fd, bool escape)
 	assert_int_equal(stream_stdio_create(&c->stdio, &c->loop, &config, NULL), 0);
 	c->stream = stream_stdio_stream(c->stdio);
 	c->stream->input = on_input;
+	c->stream->drained = on_drained;
 	c->stream->dev = c;
 	return c;
 }
@@ -392,6 +398,93 @@ static void test_full_pipe(void **state)
 	console_close(c);
 }
 
+static size_t room(struct console *c)
+{
+	size_t n;
+
+	loop_lock(&c->loop);
+	n = c->stream->ops->room(c->stream);
+	loop_unlock(&c->loop);
+	return n;
+}
+
+/* Prints as much as there is room for. Returns how much that was in all. */
+static size_t print_all(struct console *c, size_t sent)
+{
+	uint8_t buf[3000];
+	size_t n;
+
+	while ((n = min_u64(sizeof(buf), room(c))) > 0) {
+		for (size_t i = 0; i < n; i++)
+			buf[i] = (uint8_t)((sent + i) * 131 + ((sent + i) >> 8));
+		loop_lock(&c->loop);
+		c->stream->ops->write(c->stream, buf, n);
+		loop_unlock(&c->loop);
+		sent += n;
+	}
+	return sent;
+}
+
+/* Waits, at most 10 s, until the device was told of room. */
+static void wait_for_room(struct console *c, unsigned drains)
+{
+	for (unsigned i = 0; i < 2000 && c->drains == drains; i++)
+		loop_run_once(&c->loop, 5);
+	assert_true(c->drains > drains);
+}
+
+/* A device that asks for room loses nothing through a pipe whose reader takes its time. */
+static void test_slow_pipe(void **state)
+{
+	struct console *c = open_pipes(false);
+	size_t sent = 0, got = 0;
+	uint8_t buf[20000];
+
+	(void)state;
+	while (got < 3000000) {
+		unsigned drains = c->drains;
+		ssize_t n;
+
+		sent = print_all(c, sent);
+		if (c->drains == drains) { /* nothing moves until the reader reads */
+			n = read(c->other_out, buf, sizeof(buf));
+			assert_true(n > 0);
+			for (ssize_t i = 0; i < n; i++)
+				assert_int_equal(buf[i], (uint8_t)((got + (size_t)i) * 131 +
+								   ((got + (size_t)i) >> 8)));
+			got += (size_t)n;
+		}
+		wait_for_room(c, drains);
+	}
+	assert_int_equal(stream_stdio_dropped(c->stdio), 0);
+	assert_true(sent - got < 300000);
+	console_close(c);
+}
+
+/* A reader that has gone is not waited for; and one that is stuck at the end tells nobody. */
+static void test_room_without_reader(void **state)
+{
+	struct console *c = open_pipes(false);
+	unsigned drains;
+
+	(void)state;
+	signal(SIGPIPE, SIG_IGN);
+	do {
+		drains = c->drains;
+		print_all(c, 0);
+		settle(c);
+		stream_stdio_flush(c->stdio, 20);
+		settle(c);
+	} while (c->drains != drains || room(c) > 0);
+	fd_close(&c->other_out);
+	wait_for_room(c, drains);
+	assert_true(room(c) == SIZE_MAX);
+	console_close(c);
+	c = console_open(-1, -1, false);
+	assert_true(room(c) == SIZE_MAX);
+	console_close(c);
+}
+
 static void test_closed_reader(void **state)
 {
 	struct console *c = open_pipes(false);
@@ -639,6 +732,8 @@ int main(void)
 		cmocka_unit_test(test_dev_null),
 		cmocka_unit_test(test_nothing_connected),
 		cmocka_unit_test(test_full_pipe),
+		cmocka_unit_test(test_slow_pipe),
+		cmocka_unit_test(test_room_without_reader),
 		cmocka_unit_test(test_closed_reader),
 		cmocka_unit_test(test_terminal),
 		cmocka_unit_test(test_shared_pipe),

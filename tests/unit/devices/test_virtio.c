@@ -7,13 +7,13 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <sys/eventfd.h>
 
 #include "hull/util.h"
+#include "leaks.h"
 #include "virtio_driver.h"
 #include "virtio_echo.h"
 
@@ -294,6 +294,162 @@ static void test_kicks(void **state)
 	virtio_rig_check_alive(rig, echo_roundtrip);
 }
 
+static void hold(struct virtio_rig *rig, unsigned count)
+{
+	echo_of(rig)->hold = true;
+	for (unsigned i = 0; i < count; i++)
+		submit(rig, i & 1, i / 2 * 2);
+	virtio_rig_kick(rig, 0);
+	virtio_rig_kick(rig, 1);
+	assert_int_equal(echo_of(rig)->held_count, count);
+	assert_int_equal(rig->dev->in_flight, count);
+	echo_of(rig)->hold = false;
+}
+
+/* Once for each DRIVER_OK that makes the device run, before any kick. */
+static void test_start(void **state)
+{
+	struct virtio_rig *rig = *state;
+	struct echo *e = echo_of(rig);
+
+	virtio_rig_set_status(rig, ACK | DRV | DOK);
+	assert_int_equal(e->starts, 0);
+	assert_true(virtio_rig_negotiate(rig, UINT64_MAX));
+	assert_true(virtio_rig_queue_setup(rig, 0, 0));
+	assert_int_equal(e->starts, 0);
+	virtio_rig_set_status(rig, ACK | DRV | FOK | DOK);
+	virtio_rig_set_status(rig, ACK | DRV | FOK | DOK);
+	assert_int_equal(e->starts, 1);
+	virtio_rig_set_status(rig, 0);
+	assert_int_equal(e->starts, 1);
+	virtio_rig_start(rig, UINT64_MAX, 0);
+	assert_int_equal(e->starts, 2);
+	/* A driver that gave up does not start anything. */
+	assert_true(virtio_rig_negotiate(rig, UINT64_MAX));
+	virtio_rig_set_status(rig, ACK | DRV | FOK | FAILED);
+	virtio_rig_set_status(rig, ACK | DRV | FOK | DOK);
+	assert_int_equal(e->starts, 2);
+}
+
+/* A queue that nobody listens to: no kick by any way; what was missed is one kick later. */
+static void test_listen(void **state)
+{
+	struct virtio_rig *rig = *state;
+	struct echo *e = echo_of(rig);
+
+	virtio_rig_start(rig, 0, 0);
+	virtio_queue_listen(rig->dev, 0, false);
+	submit(rig, 0, 0);
+	submit(rig, 0, 2);
+	virtio_rig_kick(rig, 0);
+	virtio_rig_kick_by_exit(rig, 0);
+	assert_int_equal(e->kicks, 0);
+	submit(rig, 1, 0);
+	virtio_rig_kick(rig, 1);
+	assert_int_equal(reap_all(rig, 1), 1);
+	assert_int_equal(e->kicks, 1);
+	virtio_queue_listen(rig->dev, 0, true);
+	virtio_rig_run(rig);
+	assert_int_equal(reap_all(rig, 0), 2);
+	assert_int_equal(e->kicks, 2);
+	assert_true(echo_roundtrip(rig));
+}
+
+/* A kick that the loop has fetched already, and not told yet, is not told either. */
+static void test_listen_within_a_round(void **state)
+{
+	struct virtio_rig *rig = *state;
+	struct loop_io *io = &rig->dev->queues[0].kick_io;
+
+	virtio_rig_start(rig, 0, 0);
+	submit(rig, 0, 0);
+	virtio_queue_listen(rig->dev, 0, false);
+	io->ready(io, 0);
+	assert_int_equal(echo_of(rig)->kicks, 0);
+	assert_int_equal(reap_all(rig, 0), 0);
+}
+
+/* The driver was told not to kick by the one who served the ring: it is asked for kicks again. */
+static void test_listen_asks(void **state)
+{
+	struct virtio_rig *rig = *state;
+	uint8_t *used;
+
+	virtio_rig_start(rig, 0, 0);
+	used = virtio_rig_ram(rig, rig->rings[0].used, 2);
+	virtio_queue_listen(rig->dev, 0, false);
+	store_le16(used, VRING_USED_F_NO_NOTIFY);
+	virtio_queue_listen(rig->dev, 0, true);
+	assert_int_equal(virtio_rig_used_flags(rig, 0), 0);
+	virtio_rig_start(rig, EVENT_IDX, 0);
+	assert_true(echo_roundtrip(rig));
+	virtio_queue_listen(rig->dev, 0, false);
+	rig->dev->queues[0].vq.st.next_avail = 7;
+	virtio_queue_listen(rig->dev, 0, true);
+	assert_int_equal(virtio_rig_avail_event(rig, 0), 7);
+}
+
+/* A queue that start() gave away is neither kicked nor written to; after a reset it is ours again. */
+static void test_given_away(void **state)
+{
+	struct virtio_rig *rig = *state;
+	struct echo *e = echo_of(rig);
+	uint8_t *avail_event;
+
+	e->give_away = true;
+	assert_true(virtio_rig_negotiate(rig, EVENT_IDX));
+	assert_true(virtio_rig_queue_setup(rig, 0, 0));
+	avail_event = virtio_rig_ram(rig, rig->rings[0].used + 4 + 8 * SIZE, 2);
+	store_le16(avail_event, 0x1234);
+	submit(rig, 0, 0);
+	virtio_rig_set_status(rig, ACK | DRV | FOK | DOK);
+	virtio_rig_kick(rig, 0);
+	assert_int_equal(e->kicks, 0);
+	assert_int_equal(load_le16(avail_event), 0x1234);
+	e->give_away = false;
+	virtio_rig_check_alive(rig, echo_roundtrip);
+}
+
+/* virtio-pci gives the eventfd of the queue's vector; virtio-mmio has a register to set. */
+static void test_irq_fd(void **state)
+{
+	struct virtio_rig *rig = *state;
+
+	assert_int_equal(virtio_queue_irq_fd(rig->dev, 0), -1);
+	virtio_rig_start(rig, 0, 0);
+	if (rig->transport == RIG_MMIO) {
+		assert_int_equal(virtio_queue_irq_fd(rig->dev, 0), -1);
+		assert_int_equal(virtio_queue_irq_fd(rig->dev, 1), -1);
+		return;
+	}
+	for (unsigned q = 0; q < params.queues; q++) {
+		assert_true(virtio_queue_irq_fd(rig->dev, q) >= 0);
+		assert_int_equal(eventfd_write(virtio_queue_irq_fd(rig->dev, q), 1), 0);
+		for (unsigned other = 0; other < params.queues; other++)
+			assert_int_equal(virtio_rig_queue_irqs(rig, other), other == q);
+	}
+}
+
+/* Without asking the ring, but only while there is a driver. */
+static void test_signal(void **state)
+{
+	struct virtio_rig *rig = *state;
+
+	virtio_queue_signal(rig->dev, 0);
+	virtio_rig_start(rig, 0, 0);
+	assert_int_equal(virtio_rig_queue_irqs(rig, 0), 0);
+	virtio_rig_set_avail_flags(rig, 0, VRING_AVAIL_F_NO_INTERRUPT);
+	virtio_queue_signal(rig->dev, 0);
+	assert_int_equal(virtio_rig_queue_irqs(rig, 0), 1);
+	assert_int_equal(virtio_rig_isr(rig), 1);
+	hold(rig, 1);
+	virtio_rig_set_status(rig, 0);
+	virtio_queue_signal(rig->dev, 0);
+	assert_int_equal(virtio_rig_queue_irqs(rig, 0), 0);
+	echo_release(rig, 1);
+	virtio_rig_check_alive(rig, echo_roundtrip);
+}
+
 static void test_broken(void **state)
 {
 	struct virtio_rig *rig = *state;
@@ -330,18 +486,6 @@ static void test_yield(void **state)
 	assert_int_equal(reap_all(rig, 0), SIZE);
 	assert_int_equal(echo_of(rig)->kicks, 2);
 	assert_int_equal(virtio_rig_used_flags(rig, 0), 0); /* kicks are on again */
-}
-
-static void hold(struct virtio_rig *rig, unsigned count)
-{
-	echo_of(rig)->hold = true;
-	for (unsigned i = 0; i < count; i++)
-		submit(rig, i & 1, i / 2 * 2);
-	virtio_rig_kick(rig, 0);
-	virtio_rig_kick(rig, 1);
-	assert_int_equal(echo_of(rig)->held_count, count);
-	assert_int_equal(rig->dev->in_flight, count);
-	echo_of(rig)->hold = false;
 }
 
 static void test_reset_waits(void **state)
@@ -389,18 +533,6 @@ static void test_reset_cancels(void **state)
 	assert_int_equal(rig->dev->in_flight, 0);
 	assert_int_equal(virtio_rig_used_idx(rig, 0), 0);
 	virtio_rig_check_alive(rig, echo_roundtrip);
-}
-
-static unsigned open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 static void test_many_resets(void **state)
@@ -495,6 +627,7 @@ static void test_state(void **state)
 		copy_state(&virtq_state_table, &rig->dev->queues[q].vq.st, &other.dev->queues[q].vq.st);
 	submit(&other, 0, 8); /* available, and the kick was lost on the way */
 	assert_int_equal(virtio_restored(other.dev, NULL), 0);
+	assert_int_equal(echo_of(&other)->starts, 1);
 	assert_int_equal(virtio_rig_status(&other), ACK | DRV | FOK | DOK);
 	virtio_rig_run(&other);
 	assert_int_equal(reap_all(&other, 0), 1);
@@ -587,6 +720,13 @@ int main(void)
 		CASE(test_queue_refused),
 		CASE(test_frozen_while_running),
 		CASE(test_kicks),
+		CASE(test_start),
+		CASE(test_listen),
+		CASE(test_listen_within_a_round),
+		CASE(test_listen_asks),
+		CASE(test_given_away),
+		CASE(test_irq_fd),
+		CASE(test_signal),
 		CASE(test_broken),
 		CASE(test_yield),
 		CASE(test_reset_waits),

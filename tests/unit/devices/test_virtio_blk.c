@@ -20,6 +20,7 @@
 #include "hull/util.h"
 #include "hull/virtio_blk.h"
 #include "mem_block.h"
+#include "rig_cases.h"
 #include "virtio_driver.h"
 
 enum {
@@ -944,57 +945,41 @@ static void test_fault_1_enospc_reset(void **state)
 	}
 }
 
-static const struct {
-	const char *name;
-	CMUnitTestFunction fn;
-} cases[] = {
-	{"config", test_config},
-	{"features", test_features},
-	{"params", test_params},
-	{"read_write", test_read_write},
-	{"framing", test_framing},
-	{"largest", test_largest},
-	{"zero_length", test_zero_length},
-	{"discard_and_zeroes", test_discard_and_zeroes},
-	{"without_flush", test_without_flush},
-	{"one_commit_one_interrupt", test_one_commit_one_interrupt},
-	{"queues", test_queues},
-	{"many", test_many},
-	{"hostile_03_addresses", test_hostile_03_addresses},
-	{"hostile_04_lengths", test_hostile_04_lengths},
-	{"hostile_05_empty", test_hostile_05_empty},
-	{"hostile_07_directions", test_hostile_07_directions},
-	{"hostile_13_reset_in_flight", test_hostile_13_reset_in_flight},
-	{"hostile_14_resets", test_hostile_14_resets},
-	{"hostile_15_never_reaped", test_hostile_15_never_reaped},
-	{"hostile_16_refill", test_hostile_16_refill},
-	{"hostile_21_malformed_then_valid", test_hostile_21_malformed_then_valid},
-	{"hostile_42_sectors", test_hostile_42_sectors},
-	{"hostile_43_segments", test_hostile_43_segments},
-	{"hostile_44_read_only", test_hostile_44_read_only},
-	{"hostile_45_types", test_hostile_45_types},
-	{"hostile_45_get_id", test_hostile_45_get_id},
-	{"hostile_45_split_header", test_hostile_45_split_header},
-	{"fault_1_enospc_pause", test_fault_1_enospc_pause},
-	{"fault_1_enospc_report", test_fault_1_enospc_report},
-	{"fault_1_enospc_reset", test_fault_1_enospc_reset},
-	{"fault_2_eio", test_fault_2_eio},
+static const struct rig_case cases[] = {
+	RIG_CASE(test_config),
+	RIG_CASE(test_features),
+	RIG_CASE(test_params),
+	RIG_CASE(test_read_write),
+	RIG_CASE(test_framing),
+	RIG_CASE(test_largest),
+	RIG_CASE(test_zero_length),
+	RIG_CASE(test_discard_and_zeroes),
+	RIG_CASE(test_without_flush),
+	RIG_CASE(test_one_commit_one_interrupt),
+	RIG_CASE(test_queues),
+	RIG_CASE(test_many),
+	RIG_CASE(test_hostile_03_addresses),
+	RIG_CASE(test_hostile_04_lengths),
+	RIG_CASE(test_hostile_05_empty),
+	RIG_CASE(test_hostile_07_directions),
+	RIG_CASE(test_hostile_13_reset_in_flight),
+	RIG_CASE(test_hostile_14_resets),
+	RIG_CASE(test_hostile_15_never_reaped),
+	RIG_CASE(test_hostile_16_refill),
+	RIG_CASE(test_hostile_21_malformed_then_valid),
+	RIG_CASE(test_hostile_42_sectors),
+	RIG_CASE(test_hostile_43_segments),
+	RIG_CASE(test_hostile_44_read_only),
+	RIG_CASE(test_hostile_45_types),
+	RIG_CASE(test_hostile_45_get_id),
+	RIG_CASE(test_hostile_45_split_header),
+	RIG_CASE(test_fault_1_enospc_pause),
+	RIG_CASE(test_fault_1_enospc_report),
+	RIG_CASE(test_fault_1_enospc_reset),
+	RIG_CASE(test_fault_2_eio),
 };
 
 int main(void)
 {
-	static const enum virtio_rig_transport transports[] = {RIG_PCI, RIG_MMIO};
-	static const char *const transport_names[] = {"pci", "mmio"};
-	static struct CMUnitTest tests[ARRAY_SIZE(transports) * ARRAY_SIZE(cases)];
-	static char names[ARRAY_SIZE(tests)][64];
-	unsigned n = 0;
-
-	for (unsigned t = 0; t < ARRAY_SIZE(transports); t++) {
-		for (unsigned c = 0; c < ARRAY_SIZE(cases); c++, n++) {
-			snprintf(names[n], sizeof(names[n]), "%s: %s", transport_names[t], cases[c].name);
-			tests[n] = (struct CMUnitTest){names[n], cases[c].fn, setup, teardown,
-						       (void *)(uintptr_t)&transports[t]};
-		}
-	}
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return rig_run_cases("virtio_blk", cases, ARRAY_SIZE(cases), setup, teardown);
 }

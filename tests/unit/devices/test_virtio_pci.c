@@ -7,16 +7,18 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <dirent.h>
+#include <errno.h>
 #include <linux/pci_regs.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_pci.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 
+#include "fakes.h"
 #include "hull/mem.h"
 #include "hull/util.h"
 #include "hull/virtio_transport.h"
-#include "pci_fakes.h"
+#include "leaks.h"
 #include "rig.h"
 
 #define ECAM UINT64_C(0xe0000000)
@@ -51,6 +53,7 @@ struct probe {
 	struct virtio_dev dev;
 	uint8_t config[CONFIG_SIZE]; /* the driver can change the first byte */
 	unsigned kicks[QUEUES];
+	unsigned moves[QUEUES]; /* of the queue's interrupt */
 };
 
 static int probe_create(struct virtio_dev *dev, const void *params, struct err *err)
@@ -74,6 +77,11 @@ static void probe_kick(struct virtio_dev *dev, unsigned q)
 	container_of(dev, struct probe, dev)->kicks[q]++;
 }
 
+static void probe_interrupt_moved(struct virtio_dev *dev, unsigned q)
+{
+	container_of(dev, struct probe, dev)->moves[q]++;
+}
+
 static void probe_config_write(struct virtio_dev *dev, unsigned off, unsigned len, uint64_t val)
 {
 	if (off == 0 && len == 1)
@@ -88,6 +96,7 @@ static const struct virtio_type probe_type = {
 	.create = probe_create,
 	.kick = probe_kick,
 	.config_write = probe_config_write,
+	.interrupt_moved = probe_interrupt_moved,
 };
 
 /* ---- a machine around it ---- */
@@ -169,9 +178,9 @@ static void unmake(struct pci_rig *p)
 	loop_unlock(&p->rig.loop);
 	mem_finish(&p->mem);
 	rig_finish(&p->rig);
-	assert_int_equal(p->doorbells.attached, 0);
+	assert_int_equal(p->doorbells.count, 0);
 	assert_int_equal(p->doorbells.wrong, 0);
-	assert_int_equal(p->msis.lines, 0);
+	assert_int_equal(p->msis.count, 0);
 }
 
 static int setup(void **state)
@@ -251,7 +260,7 @@ static void enable_msix(struct pci_rig *p)
 
 static unsigned pulses(struct pci_rig *p, unsigned v)
 {
-	return p->msis.made[v] ? fake_msi_pulses(p->msis.made[v]) : 0;
+	return v < p->msis.count ? fake_line_pulses(&p->msis.lines[v]->line) : 0;
 }
 
 /* The device tells the driver of something in queue `q`; or, QUEUES, of its configuration. */
@@ -448,6 +457,117 @@ static void test_vectors(void **state)
 	assert_int_equal(pulses(p, 1) + pulses(p, 2) + pulses(p, 3), 0);
 }
 
+/* Checks that only queue `q` was told that its interrupt moved, and whether it has an eventfd now. */
+static void check_moved(struct pci_rig *p, unsigned q, bool works)
+{
+	for (unsigned i = 0; i < QUEUES; i++)
+		assert_int_equal(p->probe->moves[i], i == q);
+	memset(p->probe->moves, 0, sizeof(p->probe->moves));
+	assert_int_equal(virtio_queue_irq_fd(p->dev, q) >= 0, works);
+}
+
+static void check_not_moved(struct pci_rig *p)
+{
+	for (unsigned i = 0; i < QUEUES; i++)
+		assert_int_equal(p->probe->moves[i], 0);
+}
+
+static void check_all_moved(struct pci_rig *p, bool work)
+{
+	for (unsigned i = 0; i < QUEUES; i++) {
+		assert_int_equal(p->probe->moves[i], 1);
+		assert_int_equal(virtio_queue_irq_fd(p->dev, i) >= 0, work);
+	}
+	memset(p->probe->moves, 0, sizeof(p->probe->moves));
+}
+
+static void test_interrupt_moves_with_masks(void **state)
+{
+	const unsigned flags = PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL;
+	struct pci_rig *p = *state;
+
+	enable_msix(p);
+	start(p);
+	check_not_moved(p); /* before DRIVER_OK nobody asks */
+	for (unsigned q = 0; q < QUEUES; q++) {
+		set(p, TABLE + 16 * q + 12, 4, 1);
+		check_moved(p, q, false);
+		set(p, TABLE + 16 * q + 12, 4, 1);
+		check_not_moved(p);
+		set(p, TABLE + 16 * q + 12, 4, 0);
+		check_moved(p, q, true);
+	}
+	set(p, TABLE + 16 * QUEUES + 12, 4, 1); /* the configuration's is no queue's */
+	check_not_moved(p);
+	set_cfg(p, p->msix + PCI_MSIX_FLAGS, 2, flags);
+	check_all_moved(p, false);
+	set_cfg(p, p->msix + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_MASKALL);
+	check_not_moved(p);
+	set_cfg(p, p->msix + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
+	check_all_moved(p, true);
+	set_cfg(p, p->msix + PCI_MSIX_FLAGS, 2, 0);
+	check_all_moved(p, false);
+	set_status(p, 0);
+	set_cfg(p, p->msix + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
+	check_not_moved(p);
+}
+
+static void test_interrupt_moves_with_entries(void **state)
+{
+	struct pci_rig *p = *state;
+
+	enable_msix(p);
+	start(p);
+	/* An entry rewritten while active: the same eventfd leads elsewhere, or nowhere. */
+	set(p, TABLE + 16 + 8, 4, 0x77);
+	check_not_moved(p);
+	assert_int_equal(p->msis.lines[1]->data, 0x77);
+	set(p, TABLE + 16, 4, 0x1000);
+	check_moved(p, 1, false);
+	set(p, TABLE + 16, 4, APIC);
+	check_moved(p, 1, true);
+	p->msis.refuse = true;
+	set(p, TABLE + 16 + 8, 4, 0x78);
+	check_moved(p, 1, false);
+	p->msis.refuse = false;
+	set(p, TABLE + 16 + 8, 4, 0x79);
+	check_moved(p, 1, true);
+	/* Another vector for the queue. */
+	set(p, VIRTIO_PCI_COMMON_Q_SELECT, 2, 1);
+	set(p, VIRTIO_PCI_COMMON_Q_MSIX, 2, 0xffff);
+	check_moved(p, 1, false);
+	set(p, VIRTIO_PCI_COMMON_Q_MSIX, 2, 2);
+	check_moved(p, 1, true);
+	assert_int_equal(virtio_queue_irq_fd(p->dev, 1), virtio_queue_irq_fd(p->dev, 2));
+	set(p, VIRTIO_PCI_COMMON_Q_MSIX, 2, 2);
+	check_not_moved(p);
+	set(p, TABLE + 32 + 12, 4, 1);
+	assert_int_equal(p->probe->moves[1], 1);
+	assert_int_equal(p->probe->moves[2], 1);
+}
+
+/* Whoever serves the ring raises it by the eventfd; and by us while it is masked, to become pending. */
+static void test_signal_while_masked(void **state)
+{
+	struct pci_rig *p = *state;
+
+	enable_msix(p);
+	start(p);
+	assert_int_equal(eventfd_write(virtio_queue_irq_fd(p->dev, 1), 1), 0);
+	assert_int_equal(pulses(p, 1), 1);
+	set(p, TABLE + 16 + 12, 4, 1);
+	loop_lock(&p->rig.loop);
+	virtio_queue_signal(p->dev, 1);
+	loop_unlock(&p->rig.loop);
+	assert_int_equal(pulses(p, 1), 0);
+	assert_int_equal(get(p, PBA, 8), 1 << 1);
+	set(p, TABLE + 16 + 12, 4, 0);
+	assert_int_equal(pulses(p, 1), 1);
+	assert_int_equal(get(p, PBA, 8), 0);
+	assert_int_equal(eventfd_write(virtio_queue_irq_fd(p->dev, 1), 1), 0);
+	assert_int_equal(pulses(p, 1), 1);
+}
+
 static void test_kicks(void **state)
 {
 	struct pci_rig *p = *state;
@@ -477,9 +597,9 @@ static void test_doorbells(void **state)
 {
 	struct pci_rig *p = *state;
 
-	assert_int_equal(p->doorbells.attached, QUEUES);
+	assert_int_equal(p->doorbells.count, QUEUES);
 	for (unsigned q = 0; q < QUEUES; q++) {
-		const struct doorbell *bell = fake_bell_find(&p->doorbells, HOME + NOTIFY + 4 * q);
+		const struct doorbell *bell = fake_bell_at(&p->doorbells, HOME + NOTIFY + 4 * q);
 
 		assert_non_null(bell);
 		assert_int_equal(bell->len, 0);
@@ -487,9 +607,9 @@ static void test_doorbells(void **state)
 		assert_int_equal(bell->fd, p->dev->queues[q].kick_fd);
 	}
 	set_cfg(p, PCI_COMMAND, 2, 0);
-	assert_int_equal(p->doorbells.attached, 0);
+	assert_int_equal(p->doorbells.count, 0);
 	/* One that cannot be attached is none that could be detached. */
-	p->doorbells.fail = true;
+	p->doorbells.refuse = true;
 	set_cfg(p, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	set_cfg(p, PCI_COMMAND, 2, 0);
 	assert_int_equal(p->doorbells.wrong, 0);
@@ -516,7 +636,7 @@ static void test_reset(void **state)
 	}
 	assert_int_equal(get(p, TABLE, 4), APIC);
 	assert_int_equal(cfg(p, p->msix + PCI_MSIX_FLAGS, 2), PCI_MSIX_FLAGS_ENABLE | QUEUES);
-	assert_int_equal(p->doorbells.attached, QUEUES);
+	assert_int_equal(p->doorbells.count, QUEUES);
 	start(p);
 }
 
@@ -620,18 +740,6 @@ static void hostile_23_config_space(void **state)
 	start(p);
 }
 
-static unsigned descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
-
 static void hostile_24_bar_moves(void **state)
 {
 	/* RAM, the local APIC, the I/O APIC, ECAM, the top, and free places. */
@@ -639,23 +747,23 @@ static void hostile_24_bar_moves(void **state)
 					   0xffff8000, 0xfffffff0, 0xd0008000, 0xd0000000, 0xfff00000};
 	struct pci_rig *p = *state;
 	unsigned ranges = p->rig.mmio.count;
-	unsigned fds = descriptors();
+	unsigned fds = open_fds();
 
 	start(p);
 	for (unsigned i = 0; i < 100000; i++) {
 		set_cfg(p, PCI_BASE_ADDRESS_0, 4, targets[i % ARRAY_SIZE(targets)]);
 		if (i % 7 == 0)
 			set_cfg(p, PCI_COMMAND, 2, i & 2 ? PCI_COMMAND_MEMORY : 0);
-		assert_true(p->doorbells.attached == 0 || p->doorbells.attached == QUEUES);
+		assert_true(p->doorbells.count == 0 || p->doorbells.count == QUEUES);
 	}
 	assert_int_equal(p->doorbells.wrong, 0);
 	assert_true(p->rig.mmio.count <= ranges);
-	assert_int_equal(descriptors(), fds);
+	assert_int_equal(open_fds(), fds);
 	set_cfg(p, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	set_cfg(p, PCI_BASE_ADDRESS_0, 4, HOME);
 	for (unsigned q = 0; q < QUEUES; q++)
-		assert_non_null(fake_bell_find(&p->doorbells, HOME + NOTIFY + 4 * q));
-	assert_int_equal(p->doorbells.attached, QUEUES);
+		assert_non_null(fake_bell_at(&p->doorbells, HOME + NOTIFY + 4 * q));
+	assert_int_equal(p->doorbells.count, QUEUES);
 	/* What was set up has survived all that. */
 	assert_int_equal(status(p), RUNNING);
 	set(p, NOTIFY, 2, 0);
@@ -672,7 +780,7 @@ static void hostile_24_decode_toggled(void **state)
 		set_cfg(p, PCI_COMMAND, 2, 0);
 		assert_int_equal(get(p, VIRTIO_PCI_COMMON_STATUS, 1), 0xff);
 		set(p, NOTIFY, 2, 0);
-		assert_int_equal(p->doorbells.attached, 0);
+		assert_int_equal(p->doorbells.count, 0);
 		set_cfg(p, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 		assert_int_equal(status(p), RUNNING);
 	}
@@ -748,15 +856,15 @@ static void hostile_27_msix_storm(void **state)
 
 	enable_msix(p);
 	start(p);
-	fds = descriptors();
+	fds = open_fds();
 	for (unsigned i = 0; i < 100000; i++) {
 		set(p, TABLE + 8, 8, UINT64_C(1) << 32 | i);
 		interrupt(p, 0);
 		set(p, TABLE, 8, i % 3 ? APIC + (i % 256 << 12) : (uint64_t)i * 0x9e3779b97f4a7c15);
 		set(p, TABLE + 12, 4, 0);
 	}
-	assert_int_equal(p->msis.lines, QUEUES + 1);
-	assert_int_equal(descriptors(), fds);
+	assert_int_equal(p->msis.count, QUEUES + 1);
+	assert_int_equal(open_fds(), fds);
 	set(p, TABLE + 12, 4, 1);
 	set(p, TABLE, 8, APIC);
 	set(p, TABLE + 12, 4, 0);
@@ -909,12 +1017,13 @@ static void test_state(void **state)
 	assert_int_equal(virtio_pci_restored(copy.pci, NULL), 0);
 	assert_int_equal(pci_root_restored(copy.rig.dev, NULL), 0);
 	loop_unlock(&copy.rig.loop);
-	assert_int_equal(copy.doorbells.attached, QUEUES);
+	assert_int_equal(copy.doorbells.count, QUEUES);
 	assert_int_equal(get(&copy, VIRTIO_PCI_COMMON_Q_SELECT, 2), 1);
 	assert_int_equal(get(&copy, VIRTIO_PCI_COMMON_Q_MSIX, 2), 1);
 	assert_int_equal(get(&copy, VIRTIO_PCI_COMMON_MSIX, 2), QUEUES);
 	assert_int_equal(get(&copy, VIRTIO_PCI_COMMON_DFSELECT, 4), 1);
 	assert_int_equal(get(&copy, ISR, 1), 1);
+	assert_true(virtio_queue_irq_fd(copy.dev, 2) >= 0);
 	interrupt(&copy, 2);
 	assert_int_equal(pulses(&copy, 2), 1);
 	unmake(&copy);
@@ -958,6 +1067,9 @@ int main(void)
 		CASE(test_exact_widths),
 		CASE(test_isr),
 		CASE(test_vectors),
+		CASE(test_interrupt_moves_with_masks),
+		CASE(test_interrupt_moves_with_entries),
+		CASE(test_signal_while_masked),
 		CASE(test_kicks),
 		CASE(test_doorbells),
 		CASE(test_reset),

@@ -619,19 +619,175 @@ static void test_not_ready(void **state)
 	assert_int_equal(virtq_start(&f->vq, &f->mem), -EINVAL);
 }
 
+/* Takes everything that is available. Returns how many. */
+static unsigned pop_all(struct fixture *f, uint16_t *ret_heads)
+{
+	unsigned n = 0;
+
+	while (pop(f) == 1)
+		ret_heads[n++] = f->chain.head;
+	return n;
+}
+
+/* Several at once, in another order than taken, round both ends of the ring and of the index. */
+static void test_push_all(void **state)
+{
+	static const uint16_t bases[] = {0, 2, 0x7fff, 0xfffd, 0xffff};
+	static const struct virtq_used all[] = {{2, 20}, {0, 0}, {3, 30}, {1, UINT32_MAX}};
+	struct fixture *f = *state;
+	uint16_t heads[4];
+
+	for (unsigned b = 0; b < ARRAY_SIZE(bases); b++) {
+		start(f, 4, bases[b]);
+		for (unsigned i = 0; i < 4; i++) {
+			desc(f, i, DATA, 1, WRITE, 0);
+			avail(f, i);
+		}
+		assert_int_equal(pop_all(f, heads), 4);
+		virtq_push_all(&f->vq, all, 0);
+		assert_int_equal(load_le16(ram(f, USED + 2)), bases[b]);
+		virtq_push_all(&f->vq, all, 4);
+		assert_int_equal(load_le16(ram(f, USED + 2)), (uint16_t)(bases[b] + 4));
+		assert_int_equal(f->vq.in_flight, 0);
+		for (unsigned i = 0; i < 4; i++) {
+			const uint8_t *entry = ram(f, USED + 4 + 8ul * ((bases[b] + i) % 4));
+
+			assert_int_equal(load_le32(entry), all[i].head);
+			assert_int_equal(load_le32(entry + 4), all[i].written);
+		}
+		assert_true(virtq_needs_interrupt(&f->vq));
+		assert_false(virtq_needs_interrupt(&f->vq));
+	}
+}
+
+/* What is not in flight, or in flight no more, is left out; the others are given back. */
+static void test_push_all_ignores(void **state)
+{
+	static const struct virtq_used used[] = {{1, 1}, {1, 2}, {3, 3}, {4, 4}, {0xffff, 5}, {0, 6}};
+	struct fixture *f = *state;
+	uint16_t heads[4];
+
+	start(f, 4, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		desc(f, i, DATA, 1, WRITE, 0);
+		avail(f, i);
+	}
+	assert_int_equal(pop_all(f, heads), 2);
+	virtq_push_all(&f->vq, used, ARRAY_SIZE(used));
+	assert_int_equal(load_le16(ram(f, USED + 2)), 2);
+	assert_int_equal(load_le32(ram(f, USED + 4)), 1);
+	assert_int_equal(load_le32(ram(f, USED + 8)), 1);
+	assert_int_equal(load_le32(ram(f, USED + 12)), 0);
+	assert_int_equal(load_le32(ram(f, USED + 16)), 6);
+	virtq_stop(&f->vq);
+	virtq_push_all(&f->vq, used, 1);
+	assert_int_equal(load_le16(ram(f, USED + 2)), 2);
+}
+
+/* Takes some, gives the first of them back as used and the rest as not taken: they come again, in order. */
+static void test_unpop(void **state)
+{
+	static const uint16_t bases[] = {0, 3, 0xfffe, 0xffff};
+	struct fixture *f = *state;
+	uint16_t heads[4], again[4];
+
+	for (unsigned b = 0; b < ARRAY_SIZE(bases); b++) {
+		start(f, 4, bases[b]);
+		for (unsigned i = 0; i < 4; i++) {
+			desc(f, i, DATA, 1, WRITE, 0);
+			avail(f, 3 - i);
+		}
+		assert_int_equal(pop_all(f, heads), 4);
+		virtq_push(&f->vq, heads[0], 1);
+		for (unsigned i = 4; i-- > 1;)
+			virtq_unpop(&f->vq, heads[i]);
+		assert_int_equal(f->vq.in_flight, 0);
+		assert_int_equal(f->vq.st.next_avail, (uint16_t)(bases[b] + 1));
+		assert_int_equal(f->vq.st.next_used, (uint16_t)(bases[b] + 1));
+		assert_true(virtq_kicks_on(&f->vq));
+		assert_int_equal(pop_all(f, again), 3);
+		assert_memory_equal(again, heads + 1, 3 * sizeof(again[0]));
+	}
+}
+
+static void test_unpop_ignores(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, 4, 0);
+	desc(f, 2, DATA, 1, WRITE, 0);
+	avail(f, 2);
+	assert_int_equal(pop(f), 1);
+	virtq_unpop(&f->vq, 1);
+	virtq_unpop(&f->vq, 4);
+	virtq_unpop(&f->vq, 0xffff);
+	assert_int_equal(f->vq.st.next_avail, 1);
+	assert_int_equal(f->vq.in_flight, 1);
+	virtq_push(&f->vq, 2, 0);
+	virtq_unpop(&f->vq, 2);
+	assert_int_equal(f->vq.st.next_avail, 1);
+	assert_int_equal(f->vq.in_flight, 0);
+	avail(f, 2);
+	assert_int_equal(pop(f), 1);
+	virtq_stop(&f->vq);
+	virtq_unpop(&f->vq, 2);
+	assert_int_equal(f->vq.st.next_avail, 2);
+}
+
+/* Others served the ring up to somewhere, wraps included: entries, used idx and interrupts go on there. */
+static void test_go_on(void **state)
+{
+	static const uint16_t places[] = {5, 8, 0xfffe, 0};
+	struct fixture *f = *state;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
+		uint16_t at = places[i];
+
+		start(f, 8, 0);
+		desc(f, 3, DATA, 1, 0, 0);
+		store_le16(ram(f, AVAIL + 2), at);
+		store_le16(ram(f, USED + 2), at);
+		virtq_go_on(&f->vq, at);
+		assert_int_equal(pop(f), 0);
+		assert_false(virtq_needs_interrupt(&f->vq));
+		avail(f, 3);
+		assert_int_equal(pop(f), 1);
+		virtq_push(&f->vq, 3, 0);
+		assert_int_equal(load_le16(ram(f, USED + 2)), (uint16_t)(at + 1));
+		assert_int_equal(load_le32(ram(f, USED + 4 + 8ul * (at % 8))), 3);
+		assert_true(virtq_needs_interrupt(&f->vq));
+	}
+	virtq_reset(&f->vq);
+	virtq_go_on(&f->vq, 5);
+	assert_int_equal(f->vq.st.next_avail, 0);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_every_avail_idx),   CASE(test_every_index),
-		CASE(test_every_chain),       CASE(test_used_event),
-		CASE(test_no_interrupt_flag), CASE(test_kicks_by_event),
-		CASE(test_kicks_by_flag),     CASE(test_join),
-		CASE(test_not_ram),           CASE(test_huge_lengths),
-		CASE(test_zero_length),       CASE(test_indirect),
-		CASE(test_indirect_tables),   CASE(test_head_in_flight),
-		CASE(test_never_reaped),      CASE(test_not_ready),
+		CASE(test_every_avail_idx),
+		CASE(test_every_index),
+		CASE(test_every_chain),
+		CASE(test_used_event),
+		CASE(test_no_interrupt_flag),
+		CASE(test_kicks_by_event),
+		CASE(test_kicks_by_flag),
+		CASE(test_join),
+		CASE(test_not_ram),
+		CASE(test_huge_lengths),
+		CASE(test_zero_length),
+		CASE(test_indirect),
+		CASE(test_indirect_tables),
+		CASE(test_head_in_flight),
+		CASE(test_never_reaped),
+		CASE(test_not_ready),
+		CASE(test_push_all),
+		CASE(test_push_all_ignores),
+		CASE(test_unpop),
+		CASE(test_unpop_ignores),
+		CASE(test_go_on),
 	};
 
 	return cmocka_run_group_tests_name("virtq", tests, NULL, NULL);

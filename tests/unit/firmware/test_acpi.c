@@ -44,6 +44,13 @@ static const struct device_place places[] = {
 	},
 	{.type = "pci-root", .ranges = {{SPACE_PIO, 0xcf8, 8}, {SPACE_MMIO, 0xe0000000, 1 << 20}}, .gsi = -1},
 	{.type = "power", .ranges = {{SPACE_PIO, 0x600, POWER_REGS}}, .gsi = 9},
+	{
+		.type = "pvpanic",
+		.ranges = {{SPACE_PIO, 0x505, 1}},
+		.gsi = -1,
+		.acpi_hid = "QEMU0001",
+		.acpi_name = "PEVT",
+	},
 };
 
 static struct acpi_machine machine(unsigned cpus)
@@ -455,11 +462,19 @@ static unsigned count(const char *text, const char *word)
 
 static void check_dsdt_text(const char *dir, unsigned cpus)
 {
-	static const char *const want[] = {
+	static const char pvpanic_port[] = "IO (Decode16,\n"
+					   "                    0x0505,             // Range Minimum\n"
+					   "                    0x0505,             // Range Maximum\n"
+					   "                    0x01,               // Alignment\n"
+					   "                    0x01,               // Length\n";
+	const char *const want[] = {
 		"Name (_HID, EisaId (\"PNP0501\")",
 		"IO (Decode16,\n                    0x03F8,",
 		"Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive, ,, )",
 		"Name (_HID, \"LNRO0005\")",
+		"Device (PEVT)",
+		"Name (_HID, \"QEMU0001\")",
+		pvpanic_port,
 		"Name (_HID, EisaId (\"PNP0A03\")",
 		"Name (_HID, EisaId (\"PNP0C0C\")",
 		"Name (_HID, \"ACPI0013\"",

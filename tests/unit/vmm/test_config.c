@@ -1,63 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The options of `hull run`: every form of every option, and one good line for every mistake. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "config_words.h"
 
-#include <cmocka.h>
-
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "hull/config.h"
 #include "hull/util.h"
-
-/* The words of a command line, as the shell would make them of these. */
-#define WORDS(...) ((char *[]){__VA_ARGS__, NULL})
-#define W(text)    ((char[]){text})
-
-static int count(char *const words[])
-{
-	int n = 0;
-
-	while (words[n])
-		n++;
-	return n;
-}
-
-static struct vm_config accepted(char *const words[])
-{
-	struct vm_config config;
-	struct err err = {0};
-
-	memset(&config, 0xee, sizeof(config));
-	if (config_parse(count(words), words, &config, &err) != 0)
-		fail_msg("refused: %s", err.msg);
-	return config;
-}
-
-/* Refused, in one line that has all of `a` and `b`; the result is not touched. */
-static void refused(char *const words[], const char *a, const char *b)
-{
-	struct vm_config config;
-	struct err err = {0};
-	const unsigned char *byte = (const unsigned char *)&config;
-
-	memset(&config, 0xee, sizeof(config));
-	if (config_parse(count(words), words, &config, &err) == 0)
-		fail_msg("accepted: %s ...", words[0]);
-	assert_int_equal(err.code, -EINVAL);
-	if (!strstr(err.msg, a) || !strstr(err.msg, b) || strchr(err.msg, '\n'))
-		fail_msg("'%s' has no '%s' or no '%s', or more than a line", err.msg, a, b);
-	for (size_t i = 0; i < sizeof(config); i++) {
-		if (byte[i] != 0xee)
-			fail_msg("byte %zu of the result was changed", i);
-	}
-}
 
 static void test_defaults(void **state)
 {
@@ -82,6 +31,16 @@ static void test_defaults(void **state)
 	assert_int_equal(c.disk_count, 0);
 	assert_string_equal(c.root.path, "");
 	assert_int_equal(c.transport, TRANSPORT_PCI);
+	assert_int_equal(c.net_count, 0);
+	assert_false(c.net_none);
+	assert_int_equal(c.published_count, 0);
+	assert_int_equal(c.port_count, 0);
+	assert_int_equal(c.vsock.cid, 0);
+	assert_true(c.balloon.on);
+	assert_true(c.balloon.bytes == 0);
+	assert_false(c.rng);
+	assert_int_equal(c.watchdog, WATCHDOG_NONE);
+	assert_true(c.grace_ns == CONFIG_DEFAULT_GRACE_NS);
 }
 
 static void test_separate_words(void **state)
@@ -257,12 +216,15 @@ static void test_missing_values(void **state)
 		const char *option;
 		const char *expected;
 	} all[] = {
-		{"-k", "bzImage"},    {"--kernel", "vmlinux"}, {"-i", "cpio"},
-		{"--initrd", "cpio"}, {"-a", "command line"},  {"--append", "words"},
-		{"-c", "number"},     {"--cpus", "vCPUs"},     {"-m", "512M"},
-		{"--memory", "size"}, {"--console", "serial"}, {"--timeout", "seconds"},
-		{"--name", "name"},   {"--log", "file"},       {"-d", "disk image"},
-		{"--disk", "image"},  {"--root", "ro|rw|cow"}, {"--transport", "pci or mmio"},
+		{"-k", "bzImage"},          {"--kernel", "vmlinux"}, {"-i", "cpio"},
+		{"--initrd", "cpio"},       {"-a", "command line"},  {"--append", "words"},
+		{"-c", "number"},           {"--cpus", "vCPUs"},     {"-m", "512M"},
+		{"--memory", "size"},       {"--console", "serial"}, {"--timeout", "seconds"},
+		{"--name", "name"},         {"--log", "file"},       {"-d", "disk image"},
+		{"--disk", "image"},        {"--root", "ro|rw|cow"}, {"--transport", "pci or mmio"},
+		{"-n", "tap=IFNAME"},       {"--net", "user"},       {"-p", "HOST:GUEST"},
+		{"--publish", "8080:80"},   {"--vsock", "CID"},      {"--rng", "on or off"},
+		{"--watchdog", "poweroff"}, {"--grace", "seconds"},
 	};
 
 	(void)state;
@@ -299,8 +261,21 @@ static void test_verbose_and_quiet(void **state)
 
 static void test_bad_cpus(void **state)
 {
-	static const char *const bad[] = {"0",  "65", "-1",  "+4",  "4x", "x",    "4.0",
-					  " 4", "4 ", "1e1", "0x4", "",   "1000", "18446744073709551617"};
+	static const char *const bad[] = {"0",
+					  "65",
+					  "-1",
+					  "+4",
+					  "4x",
+					  "x",
+					  "4.0",
+					  " 4",
+					  "4 ",
+					  "1e1",
+					  "0x4",
+					  "",
+					  "1000",
+					  "18446744073709551617",
+					  "55340232221128654850"}; /* 1 and 2 more than a multiple of 2^64 */
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -433,14 +408,6 @@ static void test_seconds(void **state)
 	refused(WORDS(W("--timeout=-5")), "--timeout", "seconds");
 }
 
-static void test_console(void **state)
-{
-	(void)state;
-	refused(WORDS(W("--console=tty")), "--console", "serial or none");
-	refused(WORDS(W("--console=Serial")), "--console", "serial or none");
-	refused(WORDS(W("--console"), W("serialx")), "--console", "serial or none");
-}
-
 static void test_transport(void **state)
 {
 	struct vm_config c = accepted(WORDS(W("--transport"), W("mmio")));
@@ -451,6 +418,17 @@ static void test_transport(void **state)
 	assert_int_equal(c.transport, TRANSPORT_PCI);
 	refused(WORDS(W("--transport=ccw")), "--transport", "pci or mmio");
 	refused(WORDS(W("--transport=PCI")), "--transport", "pci or mmio");
+}
+
+/* What -p, -n and others are as short options. */
+static void test_letters_of_networks(void **state)
+{
+	struct vm_config c = accepted(WORDS(W("-vnuser"), W("-p80:81"), W("-n"), W("tap=t")));
+
+	(void)state;
+	assert_int_equal(c.log_level, LOG_INFO);
+	assert_int_equal(c.net_count, 2);
+	assert_int_equal(c.published_count, 1);
 }
 
 static void test_names(void **state)
@@ -522,8 +500,8 @@ int main(void)
 		cmocka_unit_test(test_bad_memory),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_seconds),
-		cmocka_unit_test(test_console),
 		cmocka_unit_test(test_transport),
+		cmocka_unit_test(test_letters_of_networks),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_messages_with_strange_words),
 	};

@@ -1,79 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The options of `hull run`: disks and the root. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "config_words.h"
 
-#include <cmocka.h>
-
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-
-#include "hull/config.h"
 #include "hull/util.h"
-
-/* The words of a command line, as the shell would make them of these. */
-#define WORDS(...) ((char *[]){__VA_ARGS__, NULL})
-#define W(text)    ((char[]){text})
-
-static int count(char *const words[])
-{
-	int n = 0;
-
-	while (words[n])
-		n++;
-	return n;
-}
-
-static struct vm_config accepted(char *const words[])
-{
-	struct vm_config config;
-	struct err err = {0};
-
-	memset(&config, 0xee, sizeof(config));
-	if (config_parse(count(words), words, &config, &err) != 0)
-		fail_msg("refused: %s", err.msg);
-	return config;
-}
-
-/* Refused, in one line that has all of `a` and `b`; the result is not touched. */
-static void refused(char *const words[], const char *a, const char *b)
-{
-	struct vm_config config;
-	struct err err = {0};
-	const unsigned char *byte = (const unsigned char *)&config;
-
-	memset(&config, 0xee, sizeof(config));
-	if (config_parse(count(words), words, &config, &err) == 0)
-		fail_msg("accepted: %s ...", words[0]);
-	assert_int_equal(err.code, -EINVAL);
-	if (!strstr(err.msg, a) || !strstr(err.msg, b) || strchr(err.msg, '\n'))
-		fail_msg("'%s' has no '%s' or no '%s', or more than a line", err.msg, a, b);
-	for (size_t i = 0; i < sizeof(config); i++) {
-		if (byte[i] != 0xee)
-			fail_msg("byte %zu of the result was changed", i);
-	}
-}
 
 static struct config_disk one_disk(const char *value)
 {
-	char word[256];
-	struct vm_config c;
+	struct vm_config c = accepted_value("-d", value);
 
-	snprintf(word, sizeof(word), "%s", value);
-	c = accepted(WORDS(W("-d"), word));
 	assert_int_equal(c.disk_count, 1);
 	return c.disks[0];
 }
 
 static void refused_disk(const char *value, const char *a, const char *b)
 {
-	char word[256];
-
-	snprintf(word, sizeof(word), "%s", value);
-	refused(WORDS(W("-d"), word), a, b);
+	refused_value("-d", value, a, b);
 }
 
 static void test_disk_defaults(void **state)

@@ -275,6 +275,7 @@ static void test_fixed_places(void **state)
 	const struct device_place *root = place_of("pci-root");
 	const struct device_place *i8042 = place_of("i8042");
 	const struct device_place *rtc = place_of("rtc");
+	const struct device_place *pvpanic = place_of("pvpanic");
 
 	(void)state;
 	assert_non_null(serial);
@@ -293,6 +294,14 @@ static void test_fixed_places(void **state)
 	assert_true(i8042->ranges[1].base == 0x64);
 	assert_non_null(rtc);
 	assert_true(rtc->ranges[0].base == 0x70 && rtc->ranges[0].len == 2);
+	/* What Linux's driver looks for: the id, and one port as the first resource. */
+	assert_non_null(pvpanic);
+	assert_true(pvpanic->ranges[0].space == SPACE_PIO && pvpanic->ranges[0].base == 0x505 &&
+		    pvpanic->ranges[0].len == 1);
+	assert_true(pvpanic->ranges[1].len == 0);
+	assert_int_equal(pvpanic->gsi, -1);
+	assert_string_equal(pvpanic->acpi_hid, "QEMU0001");
+	assert_string_equal(pvpanic->acpi_name, "PEVT");
 }
 
 /* A page and an interrupt for each, used by nothing else, in a row. */

@@ -45,6 +45,10 @@ static void test_cmdline(void **state)
 	assert_true(has_word(base, "panic=-1"));
 	resolve(CONSOLE_NONE, base);
 	assert_null(strstr(base, "console="));
+	resolve(CONSOLE_VIRTIO, base);
+	assert_true(has_word(base, "console=hvc0"));
+	assert_false(has_word(base, "console=ttyS0"));
+	resolve(CONSOLE_NONE, base);
 	assert_true(has_word(base, "panic=-1"));
 	assert_true(base[0] != ' ');
 }
@@ -171,8 +175,56 @@ static void test_disk_names(void **state)
 	assert_string_equal(name, "/dev/vda");
 	resolve_disk_name(15, name);
 	assert_string_equal(name, "/dev/vdp");
-	for (unsigned i = 0; i < CONFIG_MAX_DISKS; i++)
-		assert_in_range(resolve_disk_slot(i), 1, 31);
+}
+
+/* Every device that there may be has a slot of its own; that of a disk depends on nothing else. */
+static void test_slots(void **state)
+{
+	struct vm_config config = {
+		.disk_count = CONFIG_MAX_DISKS,
+		.net_count = CONFIG_MAX_NETS,
+		.console = CONSOLE_VIRTIO,
+		.vsock.cid = 3,
+		.rng = true,
+		.balloon.on = true,
+		.watchdog = WATCHDOG_RESET,
+	};
+	struct resolve_slot slots[RESOLVE_MAX_SLOTS];
+	unsigned n = resolve_slots(&config, slots);
+	uint32_t taken = 0;
+
+	(void)state;
+	assert_int_equal(n, CONFIG_MAX_DISKS + CONFIG_MAX_NETS + 5);
+	for (unsigned i = 0; i < n; i++) {
+		unsigned slot = resolve_pci_slot(&config, slots[i].kind, slots[i].index);
+
+		assert_in_range(slot, 1, 31);
+		assert_false(taken >> slot & 1);
+		taken |= UINT32_C(1) << slot;
+		assert_int_equal(resolve_mmio_place(&config, slots[i].kind, slots[i].index), slot - 1);
+		if (slots[i].kind == SLOT_DISK)
+			assert_int_equal(slot, 1 + slots[i].index);
+	}
+	config = (struct vm_config){.rng = true};
+	assert_int_equal(resolve_slots(&config, slots), 1);
+	assert_int_equal(slots[0].kind, SLOT_RNG);
+	config = (struct vm_config){0};
+	assert_int_equal(resolve_slots(&config, slots), 0);
+}
+
+/* The watchdog takes no virtio-mmio place. */
+static void test_mmio_without_watchdog(void **state)
+{
+	struct vm_config config = {.transport = TRANSPORT_MMIO, .rng = true, .watchdog = WATCHDOG_EXIT};
+	struct device_place places[RESOLVE_MAX_PLACES];
+	struct err err = {0};
+	unsigned platform, n;
+
+	(void)state;
+	arch_places(&platform);
+	assert_int_equal(resolve_places(&config, places, &n, &err), 0);
+	assert_int_equal(n, platform + 1);
+	assert_string_equal(places[n - 1].type, "virtio-mmio");
 }
 
 int main(void)
@@ -181,6 +233,7 @@ int main(void)
 		cmocka_unit_test(test_cmdline),        cmocka_unit_test(test_devices),
 		cmocka_unit_test(test_words_for_mmio), cmocka_unit_test(test_words_without_acpi),
 		cmocka_unit_test(test_places),         cmocka_unit_test(test_disk_names),
+		cmocka_unit_test(test_slots),          cmocka_unit_test(test_mmio_without_watchdog),
 	};
 
 	return cmocka_run_group_tests_name("resolve", tests, NULL, NULL);

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The supervisor with workers of the test's own: what it makes of signals, and what a
+ * worker that a guest has taken over may try. A worker sends the signals itself, so that
+ * nothing depends on time but what waits for a deadline.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "hull/util.h"
+#include "leaks.h"
+#include "supervisor.h"
+#include "vsock_paths.h"
+#include "worker.h"
+
+enum { WELL = 1, PATIENCE_MS = 20000 };
+
+typedef void behaviour_fn(struct report *report, int control);
+
+struct fixture {
+	struct vm_config config;
+	struct resources res;
+	struct report *report;
+	behaviour_fn *behaviour;
+	unsigned fds; /* open at the start */
+	char said[4096];
+};
+
+static struct fixture fixture;
+
+/* ---- what the supervisor is linked to ---- */
+
+void worker_main(const struct vm_config *config, const struct resources *res, struct report *report,
+		 int control, int parent)
+{
+	(void)config;
+	(void)res;
+	(void)parent;
+	signal(SIGTERM, SIG_IGN);
+	fixture.behaviour(report, control);
+	_exit(0);
+}
+
+/* Even ports have somebody who listens. */
+int vsock_paths_connect(const char *path, uint32_t port)
+{
+	assert_string_equal(path, "/run/x.vsock");
+	return port % 2 ? -ECONNREFUSED : open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
+/* ---- the test's side ---- */
+
+static int setup(void **state)
+{
+	struct err err = {0};
+
+	memset(&fixture, 0, sizeof(fixture));
+	fixture.config.log_level = LOG_INFO;
+	fixture.config.grace_ns = UINT64_C(3600) * 1000000000;
+	fixture.config.vsock.cid = 3;
+	snprintf(fixture.res.vsock_path, sizeof(fixture.res.vsock_path), "/run/x.vsock");
+	fixture.res.log = memfd_create("log", MFD_CLOEXEC);
+	fixture.fds = open_fds();
+	*state = &fixture;
+	return fixture.res.log < 0 ? -1 : report_create(&fixture.report, &err);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	report_destroy(f->report);
+	close(f->res.log);
+	return 0;
+}
+
+/* Runs a supervisor; the worker has found what it expected when the report says so. */
+static int supervise_with(struct fixture *f, behaviour_fn *behaviour)
+{
+	int status;
+
+	f->behaviour = behaviour;
+	status = supervise(&f->config, &f->res, f->report);
+	assert_true(pread(f->res.log, f->said, sizeof(f->said) - 1, 0) >= 0);
+	assert_int_equal(open_fds(), f->fds);
+	return status;
+}
+
+static bool said(const struct fixture *f, const char *words)
+{
+	return strstr(f->said, words) != NULL;
+}
+
+/* ---- the worker's side ---- */
+
+static void wait_for(int control, short events)
+{
+	struct pollfd p = {.fd = control, .events = events};
+
+	if (poll(&p, 1, PATIENCE_MS) != 1)
+		_exit(1);
+}
+
+/* The next message is to be of this kind. */
+static struct control_message expect(int control, uint32_t kind, int *ret_fd)
+{
+	struct control_message message;
+	int fd = -1;
+
+	wait_for(control, POLLIN);
+	if (control_receive(control, &message, &fd) != 1 || message.kind != kind)
+		_exit(2);
+	if (ret_fd)
+		*ret_fd = fd;
+	else if (fd >= 0)
+		_exit(3);
+	return message;
+}
+
+static void ask(int control, uint32_t port, uint64_t token)
+{
+	const struct control_message message = {.kind = CONTROL_VSOCK_CONNECT, .a = token, .b = port};
+	int r = control_send(control, &message, -1);
+
+	while (r == -EAGAIN) {
+		wait_for(control, POLLOUT);
+		r = control_send(control, &message, -1);
+	}
+	if (r < 0)
+		_exit(4);
+}
+
+static void end(struct report *report, enum outcome outcome)
+{
+	report->outcome = outcome;
+	_exit(0);
+}
+
+/* ---- signals ---- */
+
+static void heeds_the_button(struct report *report, int control)
+{
+	kill(getppid(), SIGTERM);
+	expect(control, CONTROL_POWER_BUTTON, NULL);
+	end(report, OUTCOME_POWEROFF);
+}
+
+static void a_guest_that_shuts_down(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(supervise_with(f, heeds_the_button), 143);
+	assert_true(said(f, "signal 15: pressed the power button"));
+	assert_true(said(f, "signal 15: the guest powered off\n"));
+}
+
+static void powers_off(struct report *report, int control)
+{
+	(void)control;
+	end(report, OUTCOME_POWEROFF);
+}
+
+static void a_guest_that_ends_by_itself(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(supervise_with(f, powers_off), 0);
+	assert_true(said(f, "hull: the guest powered off\n"));
+}
+
+static void waits_for_the_end(struct report *report, int control)
+{
+	kill(getppid(), SIGTERM);
+	expect(control, CONTROL_POWER_BUTTON, NULL);
+	expect(control, CONTROL_STOP, NULL);
+	end(report, OUTCOME_STOPPED);
+}
+
+static void a_guest_that_does_not(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.grace_ns = 50000000;
+	assert_int_equal(supervise_with(f, waits_for_the_end), 143);
+	assert_true(said(f, "signal 15: the guest did not shut down and was stopped after 0."));
+}
+
+static void is_stopped(struct report *report, int control)
+{
+	kill(getppid(), SIGTERM);
+	expect(control, CONTROL_STOP, NULL);
+	end(report, OUTCOME_STOPPED);
+}
+
+static void no_grace_no_button(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.grace_ns = 0;
+	assert_int_equal(supervise_with(f, is_stopped), 143);
+	assert_true(said(f, "hull: stopped by signal 15\n"));
+	assert_false(said(f, "button"));
+}
+
+static void one_after_another(struct report *report, int control)
+{
+	pid_t supervisor = getppid();
+
+	kill(supervisor, SIGUSR1);
+	expect(control, CONTROL_STATUS, NULL);
+	kill(supervisor, SIGCONT);
+	expect(control, CONTROL_RESUME, NULL);
+	kill(supervisor, SIGTERM);
+	expect(control, CONTROL_POWER_BUTTON, NULL);
+	kill(supervisor, SIGUSR1); /* also now */
+	expect(control, CONTROL_STATUS, NULL);
+	kill(supervisor, SIGINT);
+	expect(control, CONTROL_STOP, NULL);
+	report->text[0] = WELL;
+	kill(supervisor, SIGTERM);
+	for (;;)
+		pause();
+}
+
+static void a_step_for_each_signal(void **state)
+{
+	struct fixture *f = *state;
+
+	/* Without an outcome: the third signal has killed it. The status is the first one's. */
+	assert_int_equal(supervise_with(f, one_after_another), 143);
+	assert_int_equal(f->report->text[0], WELL);
+}
+
+static void crashes_on_the_button(struct report *report, int control)
+{
+	kill(getppid(), SIGTERM);
+	expect(control, CONTROL_POWER_BUTTON, NULL);
+	snprintf(report->text, sizeof(report->text), "kernel panic");
+	end(report, OUTCOME_PANIC);
+}
+
+static void a_crash_is_a_crash(void **state)
+{
+	assert_int_equal(supervise_with(*state, crashes_on_the_button), EXIT_GUEST_CRASHED);
+}
+
+static void watchdog_expires(struct report *report, int control)
+{
+	(void)control;
+	end(report, OUTCOME_WATCHDOG);
+}
+
+static void a_watchdog_that_expired(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.log_level = LOG_ERROR;
+	assert_int_equal(supervise_with(f, watchdog_expires), 123);
+	assert_string_equal(f->said, "hull: the guest's watchdog has expired\n");
+}
+
+/* ---- vsock ---- */
+
+static void check_answer(const struct control_message *answer, int fd, uint64_t token)
+{
+	bool listens = token % 2 == 0;
+
+	if (answer->a != token || (fd >= 0) != listens || answer->b != (listens ? 0 : ECONNREFUSED))
+		_exit(5);
+	fd_close(&fd);
+}
+
+static void connects(struct report *report, int control)
+{
+	int fd;
+
+	for (uint32_t i = 0; i < 10; i++) {
+		struct control_message answer;
+
+		ask(control, i, i);
+		answer = expect(control, CONTROL_VSOCK_SOCKET, &fd);
+		check_answer(&answer, fd, i);
+	}
+	end(report, OUTCOME_POWEROFF);
+}
+
+static void a_port_and_its_socket(void **state)
+{
+	assert_int_equal(supervise_with(*state, connects), 0);
+}
+
+/* More than both directions of the socket hold: who waits for whom? */
+static void connects_much(struct report *report, int control)
+{
+	const struct control_message request = {.kind = CONTROL_VSOCK_CONNECT};
+	uint64_t asked = 0;
+	int fd;
+
+	for (;;) {
+		struct control_message m = request;
+		struct pollfd room = {.fd = control, .events = POLLOUT};
+
+		m.a = asked;
+		m.b = (uint32_t)asked;
+		if (asked == 100000) /* answers must have been thrown away */
+			_exit(6);
+		if (control_send(control, &m, -1) == 0)
+			asked++;
+		else if (poll(&room, 1, 300) != 1) /* the supervisor reads no more */
+			break;
+	}
+	for (uint64_t i = 0; i < asked; i++) {
+		struct control_message answer = expect(control, CONTROL_VSOCK_SOCKET, &fd);
+
+		check_answer(&answer, fd, i);
+	}
+	/* And goes on. */
+	ask(control, 7, 7);
+	expect(control, CONTROL_VSOCK_SOCKET, &fd);
+	report->text[0] = WELL;
+	end(report, OUTCOME_POWEROFF);
+}
+
+static void every_request_has_one_answer(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(supervise_with(f, connects_much), 0);
+	assert_int_equal(f->report->text[0], WELL);
+}
+
+/* Asks until the socket to the worker is full of answers, and the supervisor reads no more. */
+static void fill_with_answers(int control)
+{
+	const struct control_message request = {.kind = CONTROL_VSOCK_CONNECT, .b = 1};
+	struct pollfd room = {.fd = control, .events = POLLOUT};
+
+	do {
+		while (control_send(control, &request, -1) == 0)
+			;
+	} while (poll(&room, 1, 300) == 1);
+}
+
+/* The next message that is no answer. */
+static uint32_t next_request(int control)
+{
+	struct control_message m = {.kind = CONTROL_VSOCK_SOCKET};
+	int fd;
+
+	while (m.kind == CONTROL_VSOCK_SOCKET) {
+		wait_for(control, POLLIN);
+		if (control_receive(control, &m, &fd) != 1)
+			_exit(2);
+		fd_close(&fd);
+	}
+	return m.kind;
+}
+
+static void connects_until_it_is_stopped(struct report *report, int control)
+{
+	pid_t supervisor = getppid();
+
+	fill_with_answers(control);
+	kill(supervisor, SIGTERM);
+	if (next_request(control) != CONTROL_POWER_BUTTON)
+		_exit(7);
+	fill_with_answers(control);
+	kill(supervisor, SIGINT);
+	if (next_request(control) != CONTROL_STOP)
+		_exit(8);
+	report->text[0] = WELL;
+	end(report, OUTCOME_STOPPED);
+}
+
+static void requests_get_past_answers(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(supervise_with(f, connects_until_it_is_stopped), 143);
+	assert_int_equal(f->report->text[0], WELL);
+}
+
+static void connects_without_vsock(struct report *report, int control)
+{
+	ask(control, 4, 4);
+	kill(getppid(), SIGUSR1);
+	expect(control, CONTROL_STATUS, NULL);
+	kill(getppid(), SIGUSR1);
+	expect(control, CONTROL_STATUS, NULL);
+	end(report, OUTCOME_POWEROFF);
+}
+
+static void no_vsock_no_socket(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.vsock.cid = 0;
+	assert_int_equal(supervise_with(f, connects_without_vsock), 0);
+}
+
+/* ---- hostile workers ---- */
+
+static void send_nonsense(int control, uint32_t kind)
+{
+	const struct control_message message = {.kind = kind, .a = UINT64_MAX, .b = UINT32_MAX};
+	static const char bytes[512];
+
+	control_send(control, &message, kind % 3 ? -1 : control);
+	send(control, bytes, 1 + kind * 37 % sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL);
+	wait_for(control, POLLOUT);
+}
+
+/* Kinds that are no kinds, those of the other direction, other lengths, descriptors. */
+static void talks_nonsense(struct report *report, int control)
+{
+	for (uint32_t kind = 0; kind < 500; kind++) {
+		if (kind != CONTROL_VSOCK_CONNECT)
+			send_nonsense(control, kind);
+	}
+	send_nonsense(control, UINT32_MAX);
+	kill(getppid(), SIGTERM);
+	expect(control, CONTROL_POWER_BUTTON, NULL);
+	end(report, OUTCOME_POWEROFF);
+}
+
+static void nonsense_is_dropped(void **state)
+{
+	assert_int_equal(supervise_with(*state, talks_nonsense), 143);
+}
+
+static void floods(struct report *report, int control)
+{
+	const struct control_message request = {.kind = CONTROL_VSOCK_CONNECT};
+
+	(void)report;
+	for (unsigned i = 0;; i++) {
+		if (i == 20000)
+			kill(getppid(), SIGTERM);
+		if (control_send(control, &request, -1) < 0 && i < 20000)
+			i = 19999; /* full: nobody takes the answers */
+	}
+}
+
+static void a_flood_keeps_no_signal_waiting(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.grace_ns = 0;
+	assert_int_equal(supervise_with(f, floods), 143);
+}
+
+static void floods_and_reads(struct report *report, int control)
+{
+	const struct control_message request = {.kind = CONTROL_VSOCK_CONNECT};
+
+	for (unsigned i = 0;; i++) {
+		struct control_message message;
+		int fd = -1;
+
+		control_send(control, &request, -1);
+		if (i == 5000)
+			kill(getppid(), SIGTERM);
+		while (control_receive(control, &message, &fd) == 1) {
+			fd_close(&fd);
+			if (message.kind == CONTROL_STOP)
+				end(report, OUTCOME_STOPPED);
+		}
+	}
+}
+
+static void a_flood_that_is_read(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.grace_ns = 0;
+	assert_int_equal(supervise_with(f, floods_and_reads), 143);
+}
+
+static void hangs_up(struct report *report, int control)
+{
+	(void)report;
+	close(control);
+	kill(getppid(), SIGTERM);
+	for (;;)
+		pause();
+}
+
+static void a_worker_without_a_socket(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.grace_ns = 50000000;
+	assert_int_equal(supervise_with(f, hangs_up), 143);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(a_guest_that_shuts_down),      CASE(a_guest_that_ends_by_itself),
+		CASE(a_guest_that_does_not),        CASE(no_grace_no_button),
+		CASE(a_step_for_each_signal),       CASE(a_crash_is_a_crash),
+		CASE(a_watchdog_that_expired),      CASE(a_port_and_its_socket),
+		CASE(every_request_has_one_answer), CASE(no_vsock_no_socket),
+		CASE(requests_get_past_answers),    CASE(no_vsock_no_socket),
+		CASE(nonsense_is_dropped),          CASE(a_flood_keeps_no_signal_waiting),
+		CASE(a_flood_that_is_read),         CASE(a_worker_without_a_socket),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
