@@ -27,6 +27,9 @@ enum {
 	CONFIG_MAX_PORTS = 7,    /* of the virtio console, beside the console itself */
 	CONFIG_MAX_SOCKET = 108, /* bytes of a Unix socket's path, with the NUL */
 	CONFIG_MAX_MTU = 65535,
+	CONFIG_MAX_SHARES = 16, /* the root directory is one of them */
+	CONFIG_MAX_ENV = 256,
+	CONFIG_MAX_USER = 64,
 	CONFIG_MIN_MTU = 68,
 };
 
@@ -54,10 +57,41 @@ struct config_disk {
 	unsigned queues; /* 1 to CONFIG_MAX_QUEUES; one per vCPU unless given */
 };
 
-/* --root: also the first of the disks, with the id "root". */
+/*
+ * --root: an image is also the first of the disks, with the id "root"; a directory the first of
+ * the shares, with the tag "root". Which of the two is known once somebody has looked: until
+ * config_root_is_directory() it is taken for an image.
+ */
 struct config_root {
 	char path[CONFIG_MAX_PATH]; /* "": not given */
 	enum root_mode mode;
+	bool mode_given;
+	bool directory;
+};
+
+enum share_cache { SHARE_CACHE_AUTO, SHARE_CACHE_LONG, SHARE_CACHE_WRITEBACK };
+
+/* --share, or --root DIR. */
+struct config_share {
+	char path[CONFIG_MAX_PATH];   /* on the host */
+	char target[CONFIG_MAX_PATH]; /* in the guest, absolute; "/" for the root */
+	char tag[16];                 /* "root", "share0", "share1", ... */
+	bool read_only;
+	enum share_cache cache;
+};
+
+enum tty_choice { TTY_AUTO, TTY_ON, TTY_OFF };
+
+/* What follows "--", and how it is run. */
+struct config_command {
+	char *const *argv; /* NULL: no COMMAND; not ended by NULL */
+	unsigned argc;
+	const char *env[CONFIG_MAX_ENV]; /* NAME=VALUE; NAME alone: the value that hull itself has */
+	unsigned env_count;
+	const char *workdir;        /* NULL: the caller's, if the guest has it */
+	char user[CONFIG_MAX_USER]; /* "": root */
+	enum tty_choice tty;        /* AUTO: when stdin and stdout are terminals */
+	uint64_t boot_timeout_ns;   /* without a sign of life */
 };
 
 enum net_kind { NET_USER, NET_TAP, NET_FD };
@@ -115,6 +149,10 @@ struct vm_config {
 	struct config_disk disks[CONFIG_MAX_DISKS]; /* in the order of /dev/vdX; the root comes first */
 	unsigned disk_count;
 	struct config_root root;
+	struct config_share shares[CONFIG_MAX_SHARES]; /* the root directory comes first */
+	unsigned share_count;
+	struct config_command command;
+	bool agent;                              /* --agent: without COMMAND, for `hull exec` */
 	struct config_net nets[CONFIG_MAX_NETS]; /* in the order of eth0, eth1, ... */
 	unsigned net_count;
 	bool net_none;                                         /* --net none was given: there are none */
@@ -141,6 +179,12 @@ struct vm_config {
  * expected.
  */
 int config_parse(int argc, char *const argv[], struct vm_config *ret_config, struct err *err);
+
+/*
+ * --root names a directory: it is no disk but a share, cow unless the user says otherwise. Once,
+ * right after config_parse(). Errors: -EINVAL: too many shares.
+ */
+int config_root_is_directory(struct vm_config *config, struct err *err);
 
 /*
  * "512M" to bytes: a positive decimal number and an optional K, M, G or T

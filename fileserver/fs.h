@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Inside the file server: one thread, one loop, no locks.
+ *
+ *	server.c    the link, the rings, the loop
+ *	request.c   one FUSE request in a chain: what is read, what is answered
+ *	table.c     opcode -> function; INIT, DESTROY, INTERRUPT, STATFS
+ *	names.c     names from the guest; everything that opens below the root
+ *	inodes.c    node ids: an O_PATH descriptor each
+ *	handles.c   file handles of open files and directories
+ *	owner.c     owners and modes as the guest sees them
+ *	attr.c      GETATTR, SETATTR, ACCESS, xattrs are in xattr.c
+ *	dir.c       LOOKUP, FORGET, READDIR(PLUS), MKDIR, UNLINK, RENAME, LINK, SYMLINK, READLINK ...
+ *	file.c      OPEN, CREATE, TMPFILE, READ, WRITE, FLUSH, RELEASE, FSYNC, FALLOCATE, COPY_FILE_RANGE,
+ *LSEEK lock.c      GETLK, SETLK, SETLKW, flock
+ *
+ * What the guest says is hostile: node ids, handles, names, lengths, flags. Nothing outside the root is ever
+ * opened: a name is one component, checked by name_check(), and opened relative to an inode's descriptor with
+ * RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS; a symbolic link is an inode as any other,
+ *and it is the guest that follows it. Device nodes, FIFOs and sockets are inodes; they are never opened.
+ */
+#ifndef FILESERVER_FS_H
+#define FILESERVER_FS_H
+
+#include <limits.h>
+#include <linux/fuse.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include "hull/file_server.h"
+
+struct fs; /* server.c: share, session, loop, tables */
+struct inodes;
+struct handles;
+
+/* ---- a request (request.c) ---- */
+
+enum {
+	FS_MAX_IO = 1 << 20,   /* bytes of one READ or WRITE */
+	FS_REPLY_BYTES = 1024, /* of answers that are built here; data goes straight to the guest */
+	FS_LATER = 1,          /* an operation's result: it is answered later by request_finish() */
+};
+
+struct request {
+	struct fuse_in_header in; /* a copy */
+	/* What is left of the chain: what the guest wrote, and what it will read. Guest memory: changes under
+	 * our hands. */
+	struct iovec *in_iov;
+	unsigned in_count;
+	size_t in_left;
+	struct iovec *out_iov; /* behind struct fuse_out_header */
+	unsigned out_count;
+	size_t out_room;
+	uint8_t reply[FS_REPLY_BYTES]; /* the answer, but for data */
+	size_t reply_len;
+	size_t data_len; /* bytes put into out_iov by the operation itself, behind `reply` */
+};
+
+/* Takes the next `len` bytes of what the guest sent. 0 or -EINVAL: there are fewer. */
+int request_take(struct request *r, void *dst, size_t len);
+
+/* Takes a NUL-terminated string of at most cap - 1 bytes: a name for names.c, a symlink's target. -EINVAL,
+ * -ENAMETOOLONG. */
+int request_take_string(struct request *r, char *dst, size_t cap);
+
+/* Adds `len` bytes to the answer; -EINVAL when the guest left no room or FS_REPLY_BYTES is full. */
+int request_add(struct request *r, const void *src, size_t len);
+
+/*
+ * What is left of the guest's bytes (WRITE), or the room behind `reply` (READ, READDIR), as at most `cap`
+ * entries for readv/writev, `len` bytes at most. Returns the number of entries and sets *ret_len. Data that
+ * an operation puts there is told by data_len.
+ */
+unsigned request_in_data(const struct request *r, struct iovec *iov, unsigned cap, size_t len,
+			 size_t *ret_len);
+unsigned request_out_data(const struct request *r, struct iovec *iov, unsigned cap, size_t len,
+			  size_t *ret_len);
+
+/*
+ * An operation: 0, -errno, or FS_LATER: `r` stays valid until request_finish(). *r is answered by its caller
+ * otherwise. Its struct has been fetched by request_take() inside.
+ */
+typedef int fs_op_fn(struct fs *fs, struct request *r);
+
+/* Answers a request that was put off. `result` 0 or -errno. */
+void request_finish(struct fs *fs, struct request *r, int result);
+
+struct fs_op {
+	uint32_t opcode;
+	fs_op_fn *run;
+	bool changes;  /* EROFS on a read-only share, before run */
+	bool no_reply; /* FORGET, BATCH_FORGET, INTERRUPT */
+};
+
+/* The operations of a file, listed in table.c; each ends with opcode 0. */
+extern const struct fs_op fs_dir_ops[], fs_attr_ops[], fs_xattr_ops[], fs_file_ops[], fs_lock_ops[];
+
+/* ---- inodes (inodes.c) ---- */
+
+struct inode {
+	uint64_t nodeid;
+	uint64_t lookups; /* that the guest has not forgotten */
+	int fd;           /* O_PATH */
+	uint32_t type;    /* S_IFMT bits; never changes */
+	uint64_t dev, ino;
+	uint64_t key; /* a number of its own that is never used again, for locks and caches */
+};
+
+const struct file_share *fs_share(const struct fs *fs);
+struct inodes *fs_inodes(struct fs *fs);
+struct handles *fs_handles(struct fs *fs);
+struct loop *fs_loop(struct fs *fs);
+
+/* NULL: no such node (answer -ESTALE). Node FUSE_ROOT_ID is always there. */
+struct inode *inode_get(struct fs *fs, uint64_t nodeid);
+
+/*
+ * The inode of an O_PATH descriptor, which is taken over (also on failure): a new one or that which has the
+ * same file already; one lookup more. -ENFILE when there are as many as descriptors allow.
+ */
+int inode_enter(struct fs *fs, int fd, struct inode **ret_inode);
+
+/* `n` lookups fewer; gone with the last. More than there are is all there are. */
+void inode_forget(struct fs *fs, uint64_t nodeid, uint64_t n);
+
+/* Opens the inode itself for reading or writing (through its O_PATH descriptor, no path). Regular files and
+ * directories only: -ELOOP for a link, -EACCES for anything else. O_CREAT, O_EXCL, O_NOCTTY ... are not taken
+ * from flags. */
+int inode_open(struct fs *fs, const struct inode *inode, int flags);
+
+/* ---- names (names.c) ---- */
+
+/* -EINVAL: empty, "." or "..", or with a slash. -ENAMETOOLONG: above NAME_MAX. */
+int name_check(const char *name);
+
+/* Takes a name from the request and checks it. `name` has NAME_MAX + 1 bytes. */
+int name_take(struct request *r, char name[NAME_MAX + 1]);
+
+/* An O_PATH descriptor of `name` in `dir`, nothing followed; -errno. */
+int name_find(struct fs *fs, const struct inode *dir, const char *name);
+
+/* Opens or creates the regular file `name` in `dir` (openat2). Not for special files: -EACCES. */
+int name_open(struct fs *fs, const struct inode *dir, const char *name, int flags, mode_t mode);
+
+/* ---- handles (handles.c) ---- */
+
+enum handle_kind { HANDLE_FILE, HANDLE_DIR };
+
+struct handle {
+	enum handle_kind kind;
+	int fd;
+	uint64_t nodeid; /* of the inode that was opened */
+	void *dir;       /* HANDLE_DIR: its DIR or whatever dir.c keeps */
+	bool append;
+};
+
+/* Takes `fd` over (also on failure). -EMFILE when there are too many. */
+int handle_add(struct fs *fs, enum handle_kind kind, int fd, uint64_t nodeid, uint64_t *ret_fh);
+/* NULL: no such handle, or of another kind (answer -EBADF). */
+struct handle *handle_get(struct fs *fs, uint64_t fh, enum handle_kind kind);
+void handle_remove(struct fs *fs, uint64_t fh);
+
+/* ---- owners and attributes (owner.c, attr.c) ---- */
+
+/* The attributes of an inode or an open file as the guest sees them. */
+int attr_of(struct fs *fs, const struct inode *inode, int fd, struct fuse_attr *ret_attr);
+
+/* After creating `fd` (O_PATH or open) for a guest's user: notes owner and mode where the host cannot have
+ * them. */
+int owner_created(struct fs *fs, int fd, uint32_t uid, uint32_t gid, mode_t mode);
+
+/* Puts struct fuse_entry_out for the inode into the answer: attributes and how long they hold. */
+int entry_add(struct fs *fs, struct request *r, struct inode *inode);
+void entry_fill(struct fs *fs, const struct inode *inode, const struct fuse_attr *attr,
+		struct fuse_entry_out *ret_entry);
+
+/* How long names and attributes hold, by the share's cache mode: nanoseconds. */
+uint64_t fs_valid_ns(const struct fs *fs);
+
+/* ---- locks (lock.c) ---- */
+
+/* What RELEASE, FLUSH and INTERRUPT mean for locks. */
+void locks_release(struct fs *fs, struct handle *handle, uint64_t owner, bool flock_too);
+void locks_interrupt(struct fs *fs, uint64_t unique);
+void locks_reset(struct fs *fs);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What hull and its program in the guest (firmware/init/) say to each other over
+ * vsock: one stream connection a command.
+ *
+ * COMMAND of `hull run`: the agent connects to port AGENT_PORT of the host (CID 2) once the
+ * guest is ready, before anything of the user's runs there. Further commands (`hull exec`):
+ * the host connects to port AGENT_PORT of the guest. After that all connections are alike:
+ *
+ *	agent -> host   HELLO
+ *	host -> agent   ARG..., ENV..., USER, DIR: what to run; then RUN
+ *	agent -> host   FAILED, and nothing more; or STARTED
+ *	agent -> host   CREDIT: so many bytes more of standard input will be taken
+ *	host -> agent   STDIN, as credit allows, then STDIN_END; RESIZE, SIGNAL, CLOSED at any time
+ *	agent -> host   STDOUT, STDERR (with a terminal STDOUT only), in the order in which they were read;
+ *	                EXITED after the last of them, and nothing more
+ *
+ * The end of the connection: on the agent's side the command gets SIGHUP, then is killed; on
+ * the host's side the guest has gone.
+ *
+ * A frame is a header of 8 bytes and `len` bytes. All numbers are little-endian. Standard
+ * input has credit so that nothing that is sent beside it ever waits for a command that does not
+ * read. Both sides distrust: an unknown type, a length above what the type may have, or a frame
+ * out of turn ends the connection.
+ */
+#ifndef HULL_AGENT_H
+#define HULL_AGENT_H
+
+#include <stdint.h>
+
+enum {
+	AGENT_PORT = 0x68756c6c, /* on either side */
+	AGENT_HOST_CID = 2,
+	AGENT_VERSION = 1,
+	AGENT_HEADER = 8,               /* bytes of struct agent_header */
+	AGENT_MAX_DATA = 64 << 10,      /* bytes of one STDIN, STDOUT or STDERR */
+	AGENT_MAX_WORD = 128 << 10,     /* bytes of one ARG or ENV: Linux' own limit (MAX_ARG_STRLEN) */
+	AGENT_MAX_WORDS = 4096,         /* ARGs and ENVs together */
+	AGENT_MAX_TEXT = 512,           /* bytes of USER, FAILED */
+	AGENT_MAX_PATH = 4096,          /* bytes of DIR */
+	AGENT_STDIN_WINDOW = 256 << 10, /* the most credit that there is at a time, bytes */
+};
+
+enum agent_type {
+	/* To the agent. */
+	AGENT_ARG = 1, /* a word of the command, without NUL; the first is the program, looked for in PATH */
+	AGENT_ENV,     /* NAME=VALUE, or NAME alone: not in the environment */
+	AGENT_USER,    /* name or number; once, or not at all: root */
+	AGENT_DIR,     /* working directory; once, or not at all: the user's home, else / */
+	AGENT_RUN,     /* struct agent_run */
+	AGENT_STDIN,   /* bytes */
+	AGENT_STDIN_END, /* empty */
+	AGENT_RESIZE,    /* struct agent_size */
+	AGENT_SIGNAL,    /* u32: a signal's number on Linux, for the command's process group */
+	AGENT_CLOSED,    /* u32: 1 or 2: nobody reads that stream of the command any more */
+	/* To the host. */
+	AGENT_HELLO = 64, /* u32: AGENT_VERSION */
+	AGENT_FAILED,     /* struct agent_failed, then a line of text: it could not be started */
+	AGENT_STARTED,    /* u32: the process id in the guest */
+	AGENT_CREDIT,     /* u32: bytes */
+	AGENT_STDOUT,     /* bytes */
+	AGENT_STDERR,     /* bytes */
+	AGENT_EXITED,     /* u32: its status, 0 to 255, or 128 + the signal that killed it */
+};
+
+struct agent_header {
+	uint32_t type; /* enum agent_type */
+	uint32_t len;  /* of what follows, bytes */
+};
+
+struct agent_size {
+	uint16_t rows;
+	uint16_t cols;
+};
+
+enum { AGENT_TTY = 1, AGENT_MAIN = 2 };
+
+struct agent_run {
+	uint32_t flags; /* AGENT_TTY: a terminal of this size; AGENT_MAIN: COMMAND of `hull run` */
+	struct agent_size size;
+};
+
+/*
+ * AGENT_FAILED: `status` is 127 (no such program), 126 (cannot be executed), or 125 (user, directory, the
+ * guest itself).
+ */
+struct agent_failed {
+	uint32_t status;
+};
+
+#endif

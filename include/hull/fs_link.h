@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Between a virtio-fs device (devices/virtio/fs.c, in the worker) and its file server
+ * (fileserver/, a process of its own): a SOCK_SEQPACKET pair, one struct
+ * fs_message a packet, perhaps with descriptors.
+ *
+ *	worker -> server   FS_MEMORY once, with the descriptors of guest memory, a region each
+ *	worker -> server   FS_START for each ready queue, with two eventfds: kick, call (-1 is not sent: see
+ *`fds`) worker -> server   FS_CALL  the queue's call descriptor is another one, or none worker -> server
+ *FS_STOP  -> server -> worker FS_STOPPED, when nothing of the queue is in flight and nothing touches its
+ *rings any more: the indices worker -> server   FS_RESET: forget everything about the guest (inodes, handles,
+ *locks): a new file system session may begin. -> FS_RESET_DONE server -> worker   FS_INTERRUPT: the driver
+ *wants an interrupt for a queue that has no call descriptor server -> worker   FS_BROKEN: the driver broke
+ *the ring: the device needs a reset
+ *
+ * The server has no more of the guest than its memory; the worker has nothing of the files. Each
+ * side takes the other for hostile: lengths and indices are checked, what is unexpected is
+ * dropped by the worker and ends the server.
+ */
+#ifndef HULL_FS_LINK_H
+#define HULL_FS_LINK_H
+
+#include <stdint.h>
+
+#include "hull/mem.h"
+
+enum { FS_MAX_QUEUES = 2 }; /* 0: high priority; 1: requests */
+
+enum fs_message_kind {
+	FS_MEMORY = 1,
+	FS_START,
+	FS_CALL,
+	FS_STOP,
+	FS_RESET,
+	FS_STOPPED,
+	FS_RESET_DONE,
+	FS_INTERRUPT,
+	FS_BROKEN,
+};
+
+struct fs_region {
+	uint64_t gpa;
+	uint64_t size;
+	uint64_t offset; /* in its descriptor */
+};
+
+struct fs_ring {
+	uint64_t desc, driver, device; /* guest physical addresses */
+	uint16_t size;
+	uint16_t next_avail, next_used, signalled;
+	uint8_t event_idx, indirect; /* the features that were accepted */
+};
+
+struct fs_message {
+	uint32_t kind;  /* enum fs_message_kind */
+	uint32_t queue; /* FS_START, FS_CALL, FS_STOP, FS_STOPPED, FS_INTERRUPT */
+	uint32_t count; /* FS_MEMORY: regions. FS_START and FS_CALL: 1 when a call descriptor comes along */
+	union {
+		struct fs_region regions[MEM_MAX_REGIONS];
+		struct fs_ring ring; /* FS_START, FS_STOPPED */
+	};
+};
+
+/*
+ * Sends without blocking, with `fd_count` descriptors (at most MEM_MAX_REGIONS), which stay the
+ * caller's. Returns 0 or -errno: -EPIPE: the other side has gone.
+ */
+int fs_link_send(int socket, const struct fs_message *message, const int *fds, unsigned fd_count);
+
+/*
+ * Receives without blocking. Returns 1; 0: the other side has gone; -EAGAIN: nothing there;
+ * -EBADMSG: something else, dropped. The descriptors are the caller's, *ret_count of them.
+ */
+int fs_link_receive(int socket, struct fs_message *ret_message, int ret_fds[MEM_MAX_REGIONS],
+		    unsigned *ret_count);
+
+#endif
