@@ -40,6 +40,13 @@ struct guest_mem {
  */
 int mem_add_ram(struct guest_mem *mem, uint64_t gpa, uint64_t size, struct err *err);
 
+/*
+ * As mem_add_ram(), in a file without a name (memfd) that another process can map: its size is
+ * sealed. The region's descriptor and offset say which; the descriptor is closed by mem_finish().
+ * Errors: those of mem_add_ram(), and -errno of memfd_create(2) and ftruncate(2).
+ */
+int mem_add_shared_ram(struct guest_mem *mem, uint64_t gpa, uint64_t size, struct err *err);
+
 /* No region can be added after this. */
 void mem_freeze(struct guest_mem *mem);
 
@@ -61,7 +68,7 @@ int mem_discard_ptr(const struct guest_mem *mem, void *ptr, uint64_t len);
 /* Bytes of RAM. */
 uint64_t mem_size(const struct guest_mem *mem);
 
-/* Unmaps everything; NULL and zeroed objects are fine. */
+/* Unmaps and closes everything; NULL and zeroed objects are fine. */
 void mem_finish(struct guest_mem *mem);
 
 #endif

@@ -4,9 +4,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "hull/util.h"
 
@@ -61,10 +63,8 @@ static void insert_sorted(struct guest_mem *mem, struct mem_region region)
 	mem->count++;
 }
 
-int mem_add_ram(struct guest_mem *mem, uint64_t gpa, uint64_t size, struct err *err)
+static int check_range(const struct guest_mem *mem, uint64_t gpa, uint64_t size, struct err *err)
 {
-	uint8_t *hva;
-
 	if (mem->frozen || size == 0 || (gpa | size) % PAGE_BYTES != 0 || gpa + size < gpa ||
 	    size > INT64_MAX - 2 * MEM_ALIGN)
 		return err_set(err, -EINVAL, "guest RAM at 0x%" PRIx64 ": bad range of %" PRIu64 " bytes",
@@ -73,14 +73,71 @@ int mem_add_ram(struct guest_mem *mem, uint64_t gpa, uint64_t size, struct err *
 		return err_set(err, -ENOSPC, "guest RAM: more than %d regions", MEM_MAX_REGIONS);
 	if (overlaps(mem, gpa, size))
 		return err_set(err, -EINVAL, "guest RAM at 0x%" PRIx64 " overlaps another region", gpa);
-	hva = map_aligned(gpa, size);
-	if (!hva)
-		return err_errno(err, -errno, "cannot map %" PRIu64 " MiB of guest RAM", size >> 20);
-	/* Both are wishes: a kernel without them still runs the guest. */
-	madvise(hva, size, MADV_HUGEPAGE);
-	madvise(hva, size, MADV_DONTDUMP);
-	insert_sorted(mem, (struct mem_region){.gpa = gpa, .size = size, .hva = hva, .fd = -1});
 	return 0;
+}
+
+/*
+ * Puts the file in place of what map_aligned() reserved. Its size is final: nobody who has the
+ * descriptor can take pages away from under the others, which would be SIGBUS for them.
+ */
+static int map_file(const struct mem_region *r)
+{
+	if (ftruncate(r->fd, (off_t)(r->offset + r->size)) < 0 ||
+	    fcntl(r->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0 ||
+	    mmap(r->hva, r->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, r->fd, (off_t)r->offset) ==
+		    MAP_FAILED)
+		return -errno;
+	return 0;
+}
+
+static void unmap_region(struct mem_region *r)
+{
+	munmap(r->hva - PAGE_BYTES, r->size + 2 * PAGE_BYTES);
+	fd_close(&r->fd);
+}
+
+static int add_ram(struct guest_mem *mem, struct mem_region region, struct err *err)
+{
+	region.hva = map_aligned(region.gpa, region.size);
+	if (!region.hva) {
+		fd_close(&region.fd);
+		return err_errno(err, -ENOMEM, "cannot map %" PRIu64 " MiB of guest RAM", region.size >> 20);
+	}
+	if (region.fd >= 0) {
+		int r = map_file(&region);
+
+		if (r < 0) {
+			unmap_region(&region);
+			return err_errno(err, r, "cannot make %" PRIu64 " MiB of shared guest RAM",
+					 region.size >> 20);
+		}
+	}
+	/* Both are wishes: a kernel without them still runs the guest. */
+	madvise(region.hva, region.size, MADV_HUGEPAGE);
+	madvise(region.hva, region.size, MADV_DONTDUMP);
+	insert_sorted(mem, region);
+	return 0;
+}
+
+int mem_add_ram(struct guest_mem *mem, uint64_t gpa, uint64_t size, struct err *err)
+{
+	int r = check_range(mem, gpa, size, err);
+
+	return r < 0 ? r : add_ram(mem, (struct mem_region){.gpa = gpa, .size = size, .fd = -1}, err);
+}
+
+int mem_add_shared_ram(struct guest_mem *mem, uint64_t gpa, uint64_t size, struct err *err)
+{
+	/* The offset agrees with the addresses, too: huge pages of the file want that. */
+	struct mem_region region = {.gpa = gpa, .size = size, .offset = gpa & (MEM_ALIGN - 1)};
+	int r = check_range(mem, gpa, size, err);
+
+	if (r < 0)
+		return r;
+	region.fd = memfd_create("hull-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (region.fd < 0)
+		return err_errno(err, -errno, "cannot make shared guest RAM");
+	return add_ram(mem, region, err);
 }
 
 void mem_freeze(struct guest_mem *mem)
@@ -139,10 +196,7 @@ void mem_finish(struct guest_mem *mem)
 {
 	if (!mem)
 		return;
-	for (unsigned i = 0; i < mem->count; i++) {
-		struct mem_region *r = &mem->regions[i];
-
-		munmap(r->hva - PAGE_BYTES, r->size + 2 * PAGE_BYTES);
-	}
+	for (unsigned i = 0; i < mem->count; i++)
+		unmap_region(&mem->regions[i]);
 	memset(mem, 0, sizeof(*mem));
 }

@@ -523,8 +523,109 @@ static void test_discard_in_a_file(void **state)
 	assert_int_equal(fstat(r->fd, &st), 0);
 	assert_true((uint64_t)st.st_blocks * 512 <= 12 * page);
 	assert_true(all_bytes(r->hva + 2 * page, 4 * page, 0));
-	close(r->fd);
 	mem_finish(&mem);
+}
+
+/* ---- memory that another process can map ---- */
+
+static struct guest_mem shared_regions(void)
+{
+	struct guest_mem mem = {0};
+
+	assert_int_equal(mem_add_shared_ram(&mem, high_base + page, high_size, NULL), 0);
+	assert_int_equal(mem_add_shared_ram(&mem, 0, low_size, NULL), 0);
+	mem_freeze(&mem);
+	return mem;
+}
+
+static void test_shared(void **state)
+{
+	struct guest_mem mem = shared_regions();
+
+	(void)state;
+	assert_int_equal(mem.count, 2);
+	for (unsigned i = 0; i < mem.count; i++) {
+		const struct mem_region *r = &mem.regions[i];
+		uint8_t *other =
+			mmap(NULL, r->size, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, (off_t)r->offset);
+
+		assert_ptr_not_equal(other, MAP_FAILED);
+		assert_int_equal(((uintptr_t)r->hva ^ r->gpa) % MEM_ALIGN, 0);
+		assert_int_equal((r->offset ^ r->gpa) % MEM_ALIGN, 0);
+		assert_int_equal(readable(r->hva - 1), 0);
+		assert_int_equal(readable(r->hva + r->size), 0);
+		assert_int_equal(r->hva[0] | r->hva[r->size - 1], 0);
+		r->hva[0] = 0x12;
+		other[r->size - 1] = 0x34;
+		assert_int_equal(other[0], 0x12);
+		assert_int_equal(r->hva[r->size - 1], 0x34);
+		assert_ptr_equal(mem_ptr(&mem, r->gpa, r->size), r->hva);
+		munmap(other, r->size);
+	}
+	mem_finish(&mem);
+}
+
+/* Whoever gets the descriptor cannot take memory away, add any, or go on to lock us out. */
+static void test_shared_is_sealed(void **state)
+{
+	struct guest_mem mem = shared_regions();
+
+	(void)state;
+	for (unsigned i = 0; i < mem.count; i++) {
+		const struct mem_region *r = &mem.regions[i];
+		const uint64_t size = r->offset + r->size;
+
+		assert_int_equal(ftruncate(r->fd, (off_t)(size - page)), -1);
+		assert_int_equal(errno, EPERM);
+		assert_int_equal(ftruncate(r->fd, (off_t)(size + page)), -1);
+		assert_int_equal(errno, EPERM);
+		assert_int_equal(fcntl(r->fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), -1);
+		assert_int_equal(errno, EPERM);
+		assert_int_equal(fcntl(r->fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	}
+	mem_finish(&mem);
+}
+
+/* What goes back is gone for everybody, and from the host. */
+static void test_shared_discard(void **state)
+{
+	struct guest_mem mem = shared_regions();
+	struct mem_region *r = &mem.regions[1];
+	struct stat before, after;
+	uint8_t *other = mmap(NULL, r->size, PROT_READ, MAP_SHARED, r->fd, (off_t)r->offset);
+
+	(void)state;
+	assert_ptr_not_equal(other, MAP_FAILED);
+	memset(r->hva, 0x5a, r->size);
+	assert_int_equal(fstat(r->fd, &before), 0);
+	assert_int_equal(discard(&mem, r->gpa, r->size), 0);
+	assert_int_equal(fstat(r->fd, &after), 0);
+	assert_true((uint64_t)(before.st_blocks - after.st_blocks) * 512 >= r->size);
+	memset(r->hva, 0x5a, 8 * page);
+	assert_int_equal(discard(&mem, r->gpa + page, 2 * page), 0);
+	assert_true(all_bytes(other, page, 0x5a));
+	assert_true(all_bytes(other + page, 2 * page, 0));
+	assert_true(all_bytes(other + 3 * page, 5 * page, 0x5a));
+	munmap(other, r->size);
+	mem_finish(&mem);
+}
+
+static void test_shared_is_closed(void **state)
+{
+	struct guest_mem mem = shared_regions();
+	const int fds[] = {mem.regions[0].fd, mem.regions[1].fd};
+	struct guest_mem full = {0};
+
+	(void)state;
+	mem_finish(&mem);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(fcntl(fds[i], F_GETFD), -1);
+		assert_int_equal(errno, EBADF);
+	}
+	assert_int_equal(mem_add_shared_ram(&full, 1, page, NULL), -EINVAL);
+	assert_int_equal(mem_add_shared_ram(&full, 0, UINT64_MAX & ~(page - 1), NULL), -EINVAL);
+	assert_int_equal(full.count, 0);
+	assert_int_equal(fcntl(fds[0], F_GETFD), -1);
 }
 
 int main(void)
@@ -552,6 +653,10 @@ int main(void)
 		cmocka_unit_test(test_discard_huge),
 		cmocka_unit_test(test_discard_refused),
 		cmocka_unit_test(test_discard_in_a_file),
+		cmocka_unit_test(test_shared),
+		cmocka_unit_test(test_shared_is_sealed),
+		cmocka_unit_test(test_shared_discard),
+		cmocka_unit_test(test_shared_is_closed),
 	};
 
 	return cmocka_run_group_tests_name("mem", tests, NULL, NULL);
