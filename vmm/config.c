@@ -10,12 +10,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config_command.h"
 #include "config_disk.h"
 #include "config_fields.h"
 #include "config_misc.h"
 #include "config_net.h"
+#include "config_share.h"
 #include "hull/arch.h"
 #include "hull/util.h"
+
+/* Slots of the PCI bus, without that of its bridge. */
+enum { PCI_PLACES = 31 };
 
 typedef int apply_fn(struct vm_config *config, const char *option, const char *value, struct err *err);
 
@@ -162,6 +167,7 @@ static int apply_name(struct vm_config *c, const char *option, const char *value
 			"or digit",
 			option, value, CONFIG_MAX_NAME - 1);
 	snprintf(c->name, sizeof(c->name), "%s", value);
+	c->name_given = true;
 	return 0;
 }
 
@@ -207,7 +213,15 @@ static const struct option_row rows[] = {
 	{"cpus", 'c', "a number of vCPUs", apply_cpus},
 	{"memory", 'm', "a size such as 512M", apply_memory},
 	{"disk", 'd', "a disk image, PATH[,ro][,id=ID]...", config_apply_disk},
-	{"root", 0, "a disk image, PATH[,ro|rw|cow]", config_apply_root},
+	{"root", 0, "a directory or disk image, PATH[,ro|rw|cow]", config_apply_root},
+	{"share", 0, "DIR:PATH[,ro][,cache=auto|writeback|long]", config_apply_share},
+	{"workdir", 0, "a path of the guest", config_apply_workdir},
+	{"env", 0, "NAME or NAME=VALUE", config_apply_env},
+	{"user", 0, "a user of the guest, by name or number", config_apply_user},
+	{"tty", 't', NULL, config_apply_tty},
+	{"no-tty", 0, NULL, config_apply_no_tty},
+	{"agent", 0, NULL, config_apply_agent},
+	{"boot-timeout", 0, "a number of seconds", config_apply_boot_timeout},
 	{"net", 'n', "none, user, tap=IFNAME or fd=N", config_apply_net},
 	{"publish", 'p', "[ADDR:]HOST:GUEST[/tcp|udp], such as 8080:80", config_apply_publish},
 	{"transport", 0, "pci or mmio", apply_transport},
@@ -339,24 +353,26 @@ static void set_defaults(struct vm_config *c)
  */
 static void choose_rng(struct vm_config *c)
 {
-	bool others = c->disk_count || c->net_count || c->console == CONSOLE_VIRTIO || c->vsock.cid ||
-		      c->watchdog != WATCHDOG_NONE;
+	bool others = c->disk_count || c->share_count || c->net_count || c->console == CONSOLE_VIRTIO ||
+		      c->vsock.cid || c->watchdog != WATCHDOG_NONE;
 
 	if (!c->rng_given)
 		c->rng = others;
 }
 
-/* virtio devices on a transport that has not many places. The watchdog is a PCI function on either. */
-static int check_mmio(const struct vm_config *c, struct err *err)
+/* Places of the bus or the transport; the watchdog is a PCI function on either. */
+static int check_places(const struct vm_config *c, struct err *err)
 {
-	unsigned n = c->disk_count + c->net_count + (c->console == CONSOLE_VIRTIO) + (c->vsock.cid != 0) +
-		     c->rng + c->balloon.on;
+	bool mmio = c->transport == TRANSPORT_MMIO;
+	unsigned n = c->disk_count + c->share_count + c->net_count + (c->console == CONSOLE_VIRTIO) +
+		     (c->vsock.cid != 0) + c->rng + c->balloon.on + (!mmio && c->watchdog != WATCHDOG_NONE);
+	unsigned max = mmio ? ARCH_VIRTIO_MMIO_MAX : PCI_PLACES;
 	bool idle = c->rng || c->balloon.on;
 
-	if (c->transport != TRANSPORT_MMIO || n <= ARCH_VIRTIO_MMIO_MAX)
+	if (n <= max)
 		return 0;
-	return err_set(err, -EINVAL, "--transport mmio: takes at most %d devices, and there are %u%s",
-		       ARCH_VIRTIO_MMIO_MAX, n, idle ? " (--rng off and --balloon off make room)" : "");
+	return err_set(err, -EINVAL, "--transport %s: takes at most %u devices, and there are %u%s",
+		       mmio ? "mmio" : "pci", max, n, idle ? " (--rng off and --balloon off make room)" : "");
 }
 
 /* What no option alone can know. */
@@ -366,7 +382,23 @@ static int check_combinations(const struct vm_config *c, struct err *err)
 
 	if (r == 0)
 		r = config_check_balloon(c, err);
-	return r < 0 ? r : check_mmio(c, err);
+	return r < 0 ? r : check_places(c, err);
+}
+
+/* What all options together come to, in an order: each step reads what those before it have set. */
+static int finish(struct vm_config *c, struct err *err)
+{
+	int r = config_finish_command(c, err);
+
+	if (r == 0)
+		r = config_finish_disks(c, err);
+	if (r == 0)
+		r = config_finish_nets(c, err);
+	if (r < 0)
+		return r;
+	config_finish_shares(c);
+	choose_rng(c);
+	return check_combinations(c, err);
 }
 
 int config_parse(int argc, char *const argv[], struct vm_config *ret_config, struct err *err)
@@ -379,23 +411,22 @@ int config_parse(int argc, char *const argv[], struct vm_config *ret_config, str
 	while (w.next < w.count && r == 0) {
 		const char *word = w.at[w.next++];
 
-		if (strcmp(word, "--") == 0)
-			return err_set(err, -EINVAL, "--: this hull cannot run a COMMAND in the guest");
+		if (strcmp(word, "--") == 0) {
+			r = config_apply_command(&config, w.count - w.next, w.at + w.next, err);
+			break;
+		}
 		if (strncmp(word, "--", 2) == 0)
 			r = parse_long(&w, word, &config, err);
 		else if (word[0] == '-' && word[1])
 			r = parse_short(&w, word, &config, err);
 		else
-			return err_set(err, -EINVAL, "unexpected word '%s': options begin with '-'", word);
+			return err_set(err, -EINVAL,
+				       "unexpected word '%s': options begin with '-', and '--' goes before a "
+				       "COMMAND",
+				       word);
 	}
 	if (r == 0)
-		r = config_finish_disks(&config, err);
-	if (r == 0)
-		r = config_finish_nets(&config, err);
-	if (r == 0) {
-		choose_rng(&config);
-		r = check_combinations(&config, err);
-	}
+		r = finish(&config, err);
 	if (r == 0)
 		*ret_config = config;
 	return r;

@@ -182,10 +182,11 @@ int config_apply_root(struct vm_config *c, const char *option, const char *value
 	int mode = ROOT_RW;
 	char word[8];
 	int r = begin_disk(&disk, option, &value, err);
+	bool given = r == 0 && value;
 
 	if (r < 0)
 		return r;
-	if (value) {
+	if (given) {
 		mode = config_take_field(&value, word, sizeof(word)) && !value
 			       ? config_find_word(word, root_modes, ARRAY_SIZE(root_modes))
 			       : -EINVAL;
@@ -206,7 +207,23 @@ int config_apply_root(struct vm_config *c, const char *option, const char *value
 	}
 	memcpy(c->root.path, disk.path, sizeof(c->root.path));
 	c->root.mode = (enum root_mode)mode;
+	c->root.mode_given = given;
 	return 0;
+}
+
+int config_root_of_host(struct vm_config *c, struct err *err)
+{
+	int r = config_apply_root(c, "--root", "/,cow", err);
+
+	if (r == 0)
+		c->root.mode_given = false;
+	return r;
+}
+
+void config_remove_root_disk(struct vm_config *c)
+{
+	c->disk_count--;
+	memmove(c->disks, c->disks + 1, c->disk_count * sizeof(c->disks[0]));
 }
 
 /* ---- after all options ---- */
@@ -229,7 +246,8 @@ int config_finish_disks(struct vm_config *c, struct err *err)
 		struct config_disk *disk = &c->disks[i];
 
 		if (!disk->id[0])
-			snprintf(disk->id, sizeof(disk->id), "disk%u", i - has_root(c));
+			snprintf(disk->id, sizeof(disk->id), "disk%u",
+				 i - (has_root(c) && !c->root.directory));
 		if (!disk->serial[0])
 			memcpy(disk->serial, disk->id, sizeof(disk->serial));
 		if (disk->queues == 0)

@@ -8,8 +8,14 @@
 /* -d, --disk PATH[,KEY[=VALUE]...]: adds a disk. Errors: -EINVAL, naming `option` and the word at fault. */
 int config_apply_disk(struct vm_config *c, const char *option, const char *value, struct err *err);
 
-/* --root IMAGE[,ro|rw|cow]: disk 0 from now on, whatever came before; given again, the last one counts. */
+/* --root PATH[,ro|rw|cow]: disk 0 from now on, whatever came before; given again, the last one counts. */
 int config_apply_root(struct vm_config *c, const char *option, const char *value, struct err *err);
+
+/* --root / of the host, cow: what COMMAND runs on unless something else is named. -EINVAL: too many disks. */
+int config_root_of_host(struct vm_config *c, struct err *err);
+
+/* Takes the root off the disks again. There is one, and it is one of them. */
+void config_remove_root_disk(struct vm_config *c);
 
 /* The word of --root for a mode. */
 const char *config_root_mode(enum root_mode mode);

@@ -29,7 +29,7 @@ enum {
 	CONFIG_MAX_MTU = 65535,
 	CONFIG_MAX_SHARES = 16, /* the root directory is one of them */
 	CONFIG_MAX_ENV = 256,
-	CONFIG_MAX_USER = 64,
+	CONFIG_MAX_USER = 64, /* bytes of --user, with the NUL */
 	CONFIG_MIN_MTU = 68,
 };
 
@@ -37,6 +37,8 @@ enum {
 #define CONFIG_DEFAULT_MEMORY (UINT64_C(512) << 20)
 
 #define CONFIG_DEFAULT_GRACE_NS (UINT64_C(10) * 1000000000)
+
+#define CONFIG_DEFAULT_BOOT_TIMEOUT_NS (UINT64_C(60) * 1000000000)
 
 enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO, CONSOLE_NONE };
 
@@ -74,7 +76,7 @@ enum share_cache { SHARE_CACHE_AUTO, SHARE_CACHE_LONG, SHARE_CACHE_WRITEBACK };
 /* --share, or --root DIR. */
 struct config_share {
 	char path[CONFIG_MAX_PATH];   /* on the host */
-	char target[CONFIG_MAX_PATH]; /* in the guest, absolute; "/" for the root */
+	char target[CONFIG_MAX_PATH]; /* in the guest, absolute, no "..", "." or "//"; "/" for the root */
 	char tag[16];                 /* "root", "share0", "share1", ... */
 	bool read_only;
 	enum share_cache cache;
@@ -91,7 +93,7 @@ struct config_command {
 	const char *workdir;        /* NULL: the caller's, if the guest has it */
 	char user[CONFIG_MAX_USER]; /* "": root */
 	enum tty_choice tty;        /* AUTO: when stdin and stdout are terminals */
-	uint64_t boot_timeout_ns;   /* without a sign of life */
+	uint64_t boot_timeout_ns;   /* without a sign of life; more than 0 with COMMAND, else 0 */
 };
 
 enum net_kind { NET_USER, NET_TAP, NET_FD };
@@ -127,6 +129,7 @@ struct config_port {
 struct config_vsock {
 	uint32_t cid;                 /* 0: no vsock */
 	char path[CONFIG_MAX_SOCKET]; /* "": NAME.vsock in the run directory */
+	bool implied;                 /* by COMMAND or --agent: no socket of the host, path is "" */
 };
 
 struct config_balloon {
@@ -168,6 +171,7 @@ struct vm_config {
 	uint64_t timeout_ns; /* 0: none */
 	uint64_t grace_ns;   /* from the power button to the end by force; 0: no button is pressed */
 	char name[CONFIG_MAX_NAME];
+	bool name_given;
 	const char *log; /* file for hull's own messages; NULL: stderr */
 	enum log_level log_level;
 	bool dry_run;
@@ -181,8 +185,8 @@ struct vm_config {
 int config_parse(int argc, char *const argv[], struct vm_config *ret_config, struct err *err);
 
 /*
- * --root names a directory: it is no disk but a share, cow unless the user says otherwise. Once,
- * right after config_parse(). Errors: -EINVAL: too many shares.
+ * --root names a directory: it is no disk but a share, cow unless the user says otherwise. Right
+ * after config_parse(); nothing happens when it is known already. Errors: -EINVAL: too many shares.
  */
 int config_root_is_directory(struct vm_config *config, struct err *err);
 
