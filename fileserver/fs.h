@@ -11,8 +11,9 @@
  *	owner.c     owners and modes as the guest sees them
  *	attr.c      GETATTR, SETATTR, ACCESS, xattrs are in xattr.c
  *	dir.c       LOOKUP, FORGET, READDIR(PLUS), MKDIR, UNLINK, RENAME, LINK, SYMLINK, READLINK ...
- *	file.c      OPEN, CREATE, TMPFILE, READ, WRITE, FLUSH, RELEASE, FSYNC, FALLOCATE, COPY_FILE_RANGE,
- *LSEEK lock.c      GETLK, SETLK, SETLKW, flock
+ *	file.c      OPEN, CREATE, TMPFILE, READ, WRITE, FLUSH, RELEASE, FSYNC
+ *	range.c     FALLOCATE, COPY_FILE_RANGE, LSEEK: file.c's as well
+ *	lock.c      GETLK, SETLK, SETLKW, flock
  *
  * What the guest says is hostile: node ids, handles, names, lengths, flags. Nothing outside the root is ever
  * opened: a name is one component, checked by name_check(), and opened relative to an inode's descriptor with
@@ -35,6 +36,7 @@
 struct fs; /* server.c: share, session, loop, tables */
 struct inodes;
 struct handles;
+struct locks;
 
 /* ---- a request (request.c) ---- */
 
@@ -107,10 +109,15 @@ struct inode {
 	uint32_t type;    /* S_IFMT bits; never changes */
 	uint64_t dev, ino;
 	uint64_t key; /* a number of its own that is never used again, for locks and caches */
+	struct file_stamp {
+		int64_t mtime_ns, ctime_ns,
+			size; /* of the file when it was opened last; ctime_ns 0: not known */
+	} stamp;              /* zeroes at first; file.c's */
 };
 
 const struct file_share *fs_share(const struct fs *fs);
 struct inodes *fs_inodes(struct fs *fs);
+struct locks *fs_locks(struct fs *fs); /* made by locks_new() */
 struct handles *fs_handles(struct fs *fs);
 struct loop *fs_loop(struct fs *fs);
 
@@ -130,6 +137,16 @@ void inode_forget(struct fs *fs, uint64_t nodeid, uint64_t n);
  * directories only: -ELOOP for a link, -EACCES for anything else. O_CREAT, O_EXCL, O_NOCTTY ... are not taken
  * from flags. */
 int inode_open(struct fs *fs, const struct inode *inode, int flags);
+
+enum { FS_FD_PATH = 32 };
+
+/*
+ * A path that leads to the file of an open (also O_PATH) descriptor itself, a symbolic link included: for
+ * getxattr(), chmod(), truncate() and others that take no O_PATH descriptor, and for an O_PATH descriptor of
+ * an open file. The process sees no files, so that it is one of /proc/self/fd, which is its working directory
+ * or is reached otherwise. In inodes.c.
+ */
+void fs_fd_path(const struct fs *fs, int fd, char path[FS_FD_PATH]);
 
 /* ---- names (names.c) ---- */
 
@@ -168,8 +185,17 @@ void handle_remove(struct fs *fs, uint64_t fh);
 /* The attributes of an inode or an open file as the guest sees them. */
 int attr_of(struct fs *fs, const struct inode *inode, int fd, struct fuse_attr *ret_attr);
 
-/* After creating `fd` (O_PATH or open) for a guest's user: notes owner and mode where the host cannot have
- * them. */
+/*
+ * The permission bits with which a file of the guest's is made on the host: what `mode` (with or without
+ * S_IFMT bits) asks for, without setuid, setgid and sticky, and with the owner's access: 0700 for a directory
+ * when `directory`, else 0600. The process' umask is 0.
+ */
+mode_t owner_host_mode(mode_t mode, bool directory);
+
+/*
+ * After creating `fd` (O_PATH or open) for a guest's user with owner_host_mode(mode): notes owner and mode
+ * where the host cannot have them. `mode` is what the guest asked for, without its umask's bits. 0 or -errno.
+ */
 int owner_created(struct fs *fs, int fd, uint32_t uid, uint32_t gid, mode_t mode);
 
 /* Puts struct fuse_entry_out for the inode into the answer: attributes and how long they hold. */
@@ -182,9 +208,23 @@ uint64_t fs_valid_ns(const struct fs *fs);
 
 /* ---- locks (lock.c) ---- */
 
-/* What RELEASE, FLUSH and INTERRUPT mean for locks. */
+/* NULL: no memory. */
+struct locks *locks_new(struct fs *fs);
+
+/* Those that wait are forgotten without an answer. NULL is fine. */
+void locks_free(struct locks *locks);
+
+/* What RELEASE and FLUSH mean for locks: those of `owner` on the handle's file are gone, with `flock_too` the
+ * handle's as well. */
 void locks_release(struct fs *fs, struct handle *handle, uint64_t owner, bool flock_too);
+
+/* The request `unique`, should it wait for a lock, is answered with -EINTR. */
 void locks_interrupt(struct fs *fs, uint64_t unique);
+
+/* All that wait for locks are answered with `result`: before the rings stop. */
+void locks_cancel(struct fs *fs, int result);
+
+/* All locks are released, and all that wait are answered with -EINTR. */
 void locks_reset(struct fs *fs);
 
 #endif
