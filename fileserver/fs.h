@@ -9,7 +9,7 @@
  *	inodes.c    node ids: an O_PATH descriptor each
  *	handles.c   file handles of open files and directories
  *	owner.c     owners and modes as the guest sees them
- *	attr.c      GETATTR, SETATTR, ACCESS, xattrs are in xattr.c
+ *	attr.c      GETATTR, SETATTR, ACCESS, entries; xattrs are in xattr.c
  *	dir.c       LOOKUP, FORGET, READDIR(PLUS), MKDIR, UNLINK, RENAME, LINK, SYMLINK, READLINK ...
  *	file.c      OPEN, CREATE, TMPFILE, READ, WRITE, FLUSH, RELEASE, FSYNC
  *	range.c     FALLOCATE, COPY_FILE_RANGE, LSEEK: file.c's as well
@@ -19,6 +19,19 @@
  * opened: a name is one component, checked by name_check(), and opened relative to an inode's descriptor with
  * RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS; a symbolic link is an inode as any other,
  *and it is the guest that follows it. Device nodes, FIFOs and sockets are inodes; they are never opened.
+ * What the kernel shows of itself (proc, sysfs, ...) below a shared directory is hollow: an empty directory
+ *that cannot be changed.
+ *
+ * What INIT agrees on, when the guest offers it (table.c):
+ *	HANDLE_KILLPRIV_V2  the guest leaves set-id bits to us: WRITE with FUSE_WRITE_KILL_SUIDGID, OPEN and
+ *	                    CREATE with FUSE_OPEN_KILL_SUIDGID, SETATTR with FATTR_KILL_SUIDGID, and chown
+ *take them away, in the mode that is kept in the xattr, too ATOMIC_O_TRUNC      OPEN may have O_TRUNC
+ *	WRITEBACK_CACHE     cache writeback only: OPEN of O_WRONLY must be made O_RDWR and O_APPEND dropped
+ *	                    (the guest knows the end of the file); see fs_writeback()
+ *	POSIX_LOCKS, FLOCK_LOCKS, AUTO_INVAL_DATA, DO_READDIRPLUS, READDIRPLUS_AUTO, PARALLEL_DIROPS,
+ *MAX_PAGES, ASYNC_READ, ASYNC_DIO, BIG_WRITES, CACHE_SYMLINKS (cache long) and not DONT_MASK (modes come with
+ *the guest's umask applied; ours is 0), EXPORT_SUPPORT ("." and ".." are never looked up), SUBMOUNTS (an
+ *overlay would not enter them; see inode_number()), POSIX_ACL.
  */
 #ifndef FILESERVER_FS_H
 #define FILESERVER_FS_H
@@ -48,6 +61,7 @@ enum {
 
 struct request {
 	struct fuse_in_header in; /* a copy */
+	unsigned queue;           /* whose chain it is */
 	/* What is left of the chain: what the guest wrote, and what it will read. Guest memory: changes under
 	 * our hands. */
 	struct iovec *in_iov;
@@ -81,6 +95,11 @@ unsigned request_in_data(const struct request *r, struct iovec *iov, unsigned ca
 unsigned request_out_data(const struct request *r, struct iovec *iov, unsigned cap, size_t len,
 			  size_t *ret_len);
 
+/* Copies `len` bytes to the guest behind `reply` and what was put there before; counted in data_len. -EINVAL:
+ * no room. For answers that do not fit into `reply` (a link's target, values of xattrs); after all of
+ * request_add(). */
+int request_put(struct request *r, const void *src, size_t len);
+
 /*
  * An operation: 0, -errno, or FS_LATER: `r` stays valid until request_finish(). *r is answered by its caller
  * otherwise. Its struct has been fetched by request_take() inside.
@@ -93,7 +112,7 @@ void request_finish(struct fs *fs, struct request *r, int result);
 struct fs_op {
 	uint32_t opcode;
 	fs_op_fn *run;
-	bool changes;  /* EROFS on a read-only share, before run */
+	bool changes;  /* EROFS on a read-only share or a hollow directory, before run */
 	bool no_reply; /* FORGET, BATCH_FORGET, INTERRUPT */
 };
 
@@ -134,8 +153,9 @@ int inode_enter(struct fs *fs, int fd, struct inode **ret_inode);
 void inode_forget(struct fs *fs, uint64_t nodeid, uint64_t n);
 
 /* Opens the inode itself for reading or writing (through its O_PATH descriptor, no path). Regular files and
- * directories only: -ELOOP for a link, -EACCES for anything else. O_CREAT, O_EXCL, O_NOCTTY ... are not taken
- * from flags. */
+ * directories only: -ELOOP for a link, -EACCES for anything else. Taken from flags are the access mode,
+ * O_APPEND, O_TRUNC, O_DIRECTORY, O_SYNC and O_DSYNC. -EROFS: to write, on a read-only share. -ENFILE: too
+ * many are open. */
 int inode_open(struct fs *fs, const struct inode *inode, int flags);
 
 enum { FS_FD_PATH = 32 };
@@ -159,8 +179,12 @@ int name_take(struct request *r, char name[NAME_MAX + 1]);
 /* An O_PATH descriptor of `name` in `dir`, nothing followed; -errno. */
 int name_find(struct fs *fs, const struct inode *dir, const char *name);
 
-/* Opens or creates the regular file `name` in `dir` (openat2). Not for special files: -EACCES. */
+/* Opens (or with O_CREAT creates) the regular file `name` in `dir` (openat2). Not for special files: -EACCES;
+ * -ELOOP for a link. Flags as for inode_open(), and O_CREAT, O_EXCL. */
 int name_open(struct fs *fs, const struct inode *dir, const char *name, int flags, mode_t mode);
+
+/* An O_PATH descriptor of what is open as `fd`, for inode_enter(); -errno. */
+int name_of_open(struct fs *fs, int fd);
 
 /* ---- handles (handles.c) ---- */
 
@@ -170,7 +194,7 @@ struct handle {
 	enum handle_kind kind;
 	int fd;
 	uint64_t nodeid; /* of the inode that was opened */
-	void *dir;       /* HANDLE_DIR: its DIR or whatever dir.c keeps */
+	off_t dir_pos;   /* HANDLE_DIR: where fd's position is */
 	bool append;
 };
 
@@ -225,6 +249,7 @@ void locks_interrupt(struct fs *fs, uint64_t unique);
 void locks_cancel(struct fs *fs, int result);
 
 /* All locks are released, and all that wait are answered with -EINTR. */
+/* Forgets all locks; no request is put off any more (locks_cancel()). Also the end: frees what it has. */
 void locks_reset(struct fs *fs);
 
 #endif

@@ -20,7 +20,9 @@ enum file_cache {
 };
 
 struct file_share {
-	int root_fd;    /* the directory, O_PATH */
+	int root_fd; /* the directory, O_PATH */
+	int proc_fd; /* /proc/self/fd, O_PATH, opened by the server's own process before it is confined; -1:
+			file_server_run() opens it */
 	bool read_only; /* EROFS for everything that changes something */
 	enum file_cache cache;
 	uint32_t uid; /* of the caller on the host: whose files belong to guest_uid in the guest, ... */

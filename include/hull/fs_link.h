@@ -4,14 +4,19 @@
  * (fileserver/, a process of its own): a SOCK_SEQPACKET pair, one struct
  * fs_message a packet, perhaps with descriptors.
  *
- *	worker -> server   FS_MEMORY once, with the descriptors of guest memory, a region each
- *	worker -> server   FS_START for each ready queue, with two eventfds: kick, call (-1 is not sent: see
- *`fds`) worker -> server   FS_CALL  the queue's call descriptor is another one, or none worker -> server
- *FS_STOP  -> server -> worker FS_STOPPED, when nothing of the queue is in flight and nothing touches its
- *rings any more: the indices worker -> server   FS_RESET: forget everything about the guest (inodes, handles,
- *locks): a new file system session may begin. -> FS_RESET_DONE server -> worker   FS_INTERRUPT: the driver
- *wants an interrupt for a queue that has no call descriptor server -> worker   FS_BROKEN: the driver broke
- *the ring: the device needs a reset
+ *	worker -> server
+ *	FS_MEMORY      once, with the descriptors of guest memory, a region each
+ *	FS_START       for each ready queue, with one or two eventfds: kick, and call (`count` 1)
+ *	FS_CALL        the queue's call descriptor is another one, or none (`count` 0)
+ *	FS_STOP        take nothing more from the queue
+ *	FS_RESET       forget everything about the guest (inodes, handles, locks): a new file system session
+ *	               may begin
+ *
+ *	server -> worker
+ *	FS_STOPPED     nothing of the queue is in flight and nothing touches its rings any more: the indices
+ *	FS_RESET_DONE
+ *	FS_INTERRUPT   the driver wants an interrupt for a queue that has no call descriptor
+ *	FS_BROKEN      the driver broke the ring: the device needs a reset. FS_STOP is answered all the same
  *
  * The server has no more of the guest than its memory; the worker has nothing of the files. Each
  * side takes the other for hostile: lengths and indices are checked, what is unexpected is
