@@ -12,6 +12,7 @@
 #include "kernel_cache.h"
 #include "open.h"
 #include "root_initrd.h"
+#include "root_kind.h"
 #include "summary.h"
 #include "supervisor.h"
 
@@ -78,7 +79,7 @@ static int run(int argc, char *const argv[], uint64_t start_ns)
 		if (argc > 1 && strcmp(argv[1], help_words[i]) == 0)
 			return fputs(cmd_run.help, stdout) < 0;
 	}
-	if (config_parse(argc - 1, argv + 1, &config, &err) < 0)
+	if (config_parse(argc - 1, argv + 1, &config, &err) < 0 || root_kind_look(&config, &err) < 0)
 		return fail(&err);
 	if (config.dry_run)
 		return dry_run(&config);

@@ -132,13 +132,10 @@ static int open_disks(struct resources *res, const struct vm_config *config, boo
 		r = disk_file_open(&res->disks[i], &config->disks[i], lock, res->disks, i, err);
 		if (r == 0)
 			res->disk_count++;
-		else if (i > 0 || !config->root.path[0])
-			name_option(err, "--disk");
-		else if (r == -EISDIR)
-			err_set(err, r, "--root %s: a directory as root is not there yet: give a disk image",
-				config->root.path);
-		else
+		else if (i == 0 && config->root.path[0] && !config->root.directory)
 			name_option(err, "--root");
+		else
+			name_option(err, "--disk");
 	}
 	return r;
 }
@@ -187,7 +184,7 @@ static int open_sockets(struct resources *res, const struct vm_config *config, s
 {
 	int r = 0;
 
-	if (config->vsock.cid) {
+	if (config->vsock.cid && !config->vsock.implied) {
 		r = vsock_path(res, config, err);
 		if (r < 0)
 			return r;

@@ -28,7 +28,7 @@ struct resources {
 	int vsock_listen; /* a listening socket, or -1 */
 	char vsock_path[CONFIG_MAX_SOCKET];
 	struct boot_file kernel;
-	struct boot_file initrds[CONFIG_MAX_INITRDS];
+	struct boot_file initrds[CONFIG_MAX_INITRDS + 1]; /* those of the configuration, then hull's own */
 	unsigned initrd_count;
 	struct disk_file disks[CONFIG_MAX_DISKS]; /* those of the configuration, in their order */
 	unsigned disk_count;

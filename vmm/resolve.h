@@ -13,11 +13,20 @@ enum {
 	CMDLINE_WORDS_BYTES = 768, /* of virtio_mmio.device= for all devices there may be */
 	CMDLINE_BASE_BYTES = 128 + CMDLINE_WORDS_BYTES,
 	RESOLVE_MAX_PLACES = 32,
-	RESOLVE_MAX_SLOTS = 31, /* of the PCI bus, without that of its bridge */
+	RESOLVE_MAX_SLOTS = 31, /* of the PCI bus, without that of its bridge; config_parse() takes no more */
 };
 
 /* What is plugged in: a PCI function, or, with --transport mmio, a virtio-mmio device. */
-enum slot_kind { SLOT_DISK, SLOT_NET, SLOT_CONSOLE, SLOT_VSOCK, SLOT_RNG, SLOT_BALLOON, SLOT_WATCHDOG };
+enum slot_kind {
+	SLOT_DISK,
+	SLOT_NET,
+	SLOT_SHARE,
+	SLOT_CONSOLE,
+	SLOT_VSOCK,
+	SLOT_RNG,
+	SLOT_BALLOON,
+	SLOT_WATCHDOG
+};
 
 struct resolve_slot {
 	enum slot_kind kind;

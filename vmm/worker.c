@@ -119,7 +119,7 @@ static unsigned keep_net(const struct net_file *file, int *keep)
 
 static int confine_worker(const struct resources *res, const struct machine_worker *worker, struct err *err)
 {
-	int keep[CONFIG_MAX_INITRDS + CONFIG_MAX_DISKS + CONFIG_MAX_NETS * (2 * NET_MAX_PAIRS + 1) +
+	int keep[CONFIG_MAX_INITRDS + 1 + CONFIG_MAX_DISKS + CONFIG_MAX_NETS * (2 * NET_MAX_PAIRS + 1) +
 		 CONFIG_MAX_PORTS + 12];
 	unsigned n = 0;
 
