@@ -47,6 +47,15 @@ int mem_add_ram(struct guest_mem *mem, uint64_t gpa, uint64_t size, struct err *
  */
 int mem_add_shared_ram(struct guest_mem *mem, uint64_t gpa, uint64_t size, struct err *err);
 
+/*
+ * Maps a region that another process made by mem_add_shared_ram() and sent: `size` bytes of `fd`
+ * from `offset`, multiples of 4 KiB. The descriptor is taken over, also on failure. That process is
+ * not trusted: -EINVAL when the file is not sealed against shrinking (whoever shortens it would
+ * kill us by SIGBUS) or not long enough; else the errors of mem_add_ram(), and -errno of mmap(2).
+ */
+int mem_add_shared(struct guest_mem *mem, uint64_t gpa, uint64_t size, int fd, uint64_t offset,
+		   struct err *err);
+
 /* No region can be added after this. */
 void mem_freeze(struct guest_mem *mem);
 

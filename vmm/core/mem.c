@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hull/util.h"
@@ -138,6 +139,47 @@ int mem_add_shared_ram(struct guest_mem *mem, uint64_t gpa, uint64_t size, struc
 	if (region.fd < 0)
 		return err_errno(err, -errno, "cannot make shared guest RAM");
 	return add_ram(mem, region, err);
+}
+
+/* That all of the range is there, and stays. */
+static int check_file(int fd, uint64_t offset, uint64_t size, struct err *err)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+
+	if (seals < 0 || !(seals & F_SEAL_SHRINK))
+		return err_set(err, -EINVAL, "guest RAM of another process: the file can become shorter");
+	if (fstat(fd, &st) < 0 || offset % PAGE_BYTES != 0 || !range_fits(offset, size, (uint64_t)st.st_size))
+		return err_set(err, -EINVAL, "guest RAM of another process: bad range of its file");
+	return 0;
+}
+
+int mem_add_shared(struct guest_mem *mem, uint64_t gpa, uint64_t size, int fd, uint64_t offset,
+		   struct err *err)
+{
+	struct mem_region region = {.gpa = gpa, .size = size, .fd = fd, .offset = offset};
+	int r = check_range(mem, gpa, size, err);
+
+	if (r == 0)
+		r = check_file(fd, offset, size, err);
+	if (r < 0) {
+		fd_close(&region.fd);
+		return r;
+	}
+	region.hva = map_aligned(gpa, size);
+	if (!region.hva) {
+		fd_close(&region.fd);
+		return err_errno(err, -ENOMEM, "cannot map %" PRIu64 " MiB of guest RAM", size >> 20);
+	}
+	if (mmap(region.hva, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) ==
+	    MAP_FAILED) {
+		r = err_errno(err, -errno, "cannot map guest RAM of another process");
+		unmap_region(&region);
+		return r;
+	}
+	madvise(region.hva, size, MADV_DONTDUMP);
+	insert_sorted(mem, region);
+	return 0;
 }
 
 void mem_freeze(struct guest_mem *mem)
