@@ -18,20 +18,26 @@
  * What the guest says is hostile: node ids, handles, names, lengths, flags. Nothing outside the root is ever
  * opened: a name is one component, checked by name_check(), and opened relative to an inode's descriptor with
  * RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS; a symbolic link is an inode as any other,
- *and it is the guest that follows it. Device nodes, FIFOs and sockets are inodes; they are never opened.
+ * and it is the guest that follows it. Device nodes, FIFOs and sockets are inodes; they are never opened.
  * What the kernel shows of itself (proc, sysfs, ...) below a shared directory is hollow: an empty directory
- *that cannot be changed.
+ * that cannot be changed.
  *
  * What INIT agrees on, when the guest offers it (table.c):
- *	HANDLE_KILLPRIV_V2  the guest leaves set-id bits to us: WRITE with FUSE_WRITE_KILL_SUIDGID, OPEN and
- *	                    CREATE with FUSE_OPEN_KILL_SUIDGID, SETATTR with FATTR_KILL_SUIDGID, and chown
- *take them away, in the mode that is kept in the xattr, too ATOMIC_O_TRUNC      OPEN may have O_TRUNC
- *	WRITEBACK_CACHE     cache writeback only: OPEN of O_WRONLY must be made O_RDWR and O_APPEND dropped
- *	                    (the guest knows the end of the file); see fs_writeback()
+ *
+ *	HANDLE_KILLPRIV_V2: the guest leaves set-id bits to us. WRITE with FUSE_WRITE_KILL_SUIDGID, OPEN and
+ *	CREATE with FUSE_OPEN_KILL_SUIDGID, SETATTR with FATTR_KILL_SUIDGID, and chown take them away, in
+ *	the mode that is kept in the xattr, too.
+ *
+ *	ATOMIC_O_TRUNC: OPEN may have O_TRUNC.
+ *
+ *	WRITEBACK_CACHE, cache writeback only: O_WRONLY must be made O_RDWR and O_APPEND dropped, as the
+ *	guest reads what it writes a part of, and knows the end of the file. See fs_writeback().
+ *
  *	POSIX_LOCKS, FLOCK_LOCKS, AUTO_INVAL_DATA, DO_READDIRPLUS, READDIRPLUS_AUTO, PARALLEL_DIROPS,
- *MAX_PAGES, ASYNC_READ, ASYNC_DIO, BIG_WRITES, CACHE_SYMLINKS (cache long) and not DONT_MASK (modes come with
- *the guest's umask applied; ours is 0), EXPORT_SUPPORT ("." and ".." are never looked up), SUBMOUNTS (an
- *overlay would not enter them; see inode_number()), POSIX_ACL.
+ *	MAX_PAGES, ASYNC_READ, ASYNC_DIO, BIG_WRITES, CACHE_SYMLINKS (cache long only).
+ *
+ * Not DONT_MASK: modes come with the guest's umask applied; ours is 0. Not EXPORT_SUPPORT: "." and ".."
+ * are never looked up. Not SUBMOUNTS: an overlay would not enter them; see inode_number(). No POSIX_ACL.
  */
 #ifndef FILESERVER_FS_H
 #define FILESERVER_FS_H
