@@ -133,11 +133,20 @@ struct inode {
 	int fd;           /* O_PATH */
 	uint32_t type;    /* S_IFMT bits; never changes */
 	uint64_t dev, ino;
-	uint64_t key; /* a number of its own that is never used again, for locks and caches */
+	uint64_t mount; /* statx's stx_mnt_id: the same file may be seen by several mounts */
+	uint64_t key;   /* a number of its own that is never used again, for locks and caches */
+	bool hollow;    /* a directory of proc, sysfs, ...: shown empty, never opened */
 	struct file_stamp {
 		int64_t mtime_ns, ctime_ns,
 			size; /* of the file when it was opened last; ctime_ns 0: not known */
 	} stamp;              /* zeroes at first; file.c's */
+
+	/* inodes.c's own. */
+	uint64_t parent; /* where it was seen last: node and name; 0, NULL: it has no name */
+	char *name;
+	uint64_t used;       /* number of the request that asked for it last */
+	struct inode *chain; /* of the same hash */
+	struct inode *newer, *older;
 };
 
 const struct file_share *fs_share(const struct fs *fs);
@@ -145,15 +154,22 @@ struct inodes *fs_inodes(struct fs *fs);
 struct locks *fs_locks(struct fs *fs); /* made by locks_new() */
 struct handles *fs_handles(struct fs *fs);
 struct loop *fs_loop(struct fs *fs);
+bool fs_writeback(const struct fs *fs); /* WRITEBACK_CACHE was agreed on */
 
-/* NULL: no such node (answer -ESTALE). Node FUSE_ROOT_ID is always there. */
+/* NULL: no such node (answer -ESTALE). Node FUSE_ROOT_ID is always there. Its descriptor is open until the
+ * operation ends; what lives longer keeps `nodeid`, and asks again. */
 struct inode *inode_get(struct fs *fs, uint64_t nodeid);
 
 /*
  * The inode of an O_PATH descriptor, which is taken over (also on failure): a new one or that which has the
- * same file already; one lookup more. -ENFILE when there are as many as descriptors allow.
+ * same file already; one lookup more. It was found as `name` in `dir` (NULL: it has no name, O_TMPFILE).
+ * -ENFILE when there are as many as descriptors allow; -EACCES: a file of proc, sysfs ...
  */
-int inode_enter(struct fs *fs, int fd, struct inode **ret_inode);
+int inode_enter(struct fs *fs, int fd, const struct inode *dir, const char *name, struct inode **ret_inode);
+
+/* The number that the guest sees (st_ino): another one for each file, though the shared directory may have
+ * several file systems below it. */
+uint64_t inode_number(struct fs *fs, uint64_t dev, uint64_t ino);
 
 /* `n` lookups fewer; gone with the last. More than there are is all there are. */
 void inode_forget(struct fs *fs, uint64_t nodeid, uint64_t n);
