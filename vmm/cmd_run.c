@@ -25,24 +25,24 @@ static int fail(const struct err *err)
 	return EXIT_HULL_FAILED;
 }
 
-/* --root IMAGE, unless the user has an initramfs of his own. */
-static int add_root_initrd(const struct vm_config *config, struct resources *res, struct err *err)
+/* Behind the initrds of the user, so that its /init is the one that counts. */
+static int add_own_initrd(const struct vm_config *config, struct resources *res, struct err *err)
 {
 	const struct root_request req = {
 		.kernel = &res->kernel,
-		.image_fd = res->disks[0].fd,
+		.image_fd = config->root.path[0] && !config->root.directory ? res->disks[0].fd : -1,
 		.config = config,
 	};
 	struct err note = {0};
 	int fd = -1;
 	int r;
 
-	if (!config->root.path[0] || res->initrd_count > 0)
+	if (!root_initrd_wanted(config))
 		return 0;
 	r = root_initrd_make(&req, &fd, &note, err);
 	if (r < 0)
 		return r;
-	res->initrds[res->initrd_count++] = (struct boot_file){fd, "the initramfs for --root"};
+	res->initrds[res->initrd_count++] = (struct boot_file){fd, "hull's initramfs"};
 	if (note.code < 0 && config->log_level >= LOG_WARN)
 		dprintf(res->log, "hull: warning: %s\n", note.msg);
 	return 0;
@@ -59,7 +59,7 @@ static int start(const struct vm_config *config, struct resources *res, struct r
 	r = kernel_cache_get(&res->kernel, min_u64(config->memory, max_decoded_bytes), &res->decoded,
 			     &report->from_cache, &err);
 	if (r == 0)
-		r = add_root_initrd(config, res, &err);
+		r = add_own_initrd(config, res, &err);
 	if (r < 0)
 		return summary_failed(config, res->log, err.msg);
 	report_phase(report, PHASE_DECODE);

@@ -185,8 +185,7 @@ static int check_without_command(const struct vm_config *c, struct err *err)
 	else if (command->boot_timeout_ns)
 		option = "--boot-timeout";
 	if (option)
-		return err_set(err, -EINVAL, "%s: expected only with a COMMAND: hull run %s... -- COMMAND",
-			       option, option);
+		return err_set(err, -EINVAL, "%s: expected only with a COMMAND, after '--'", option);
 	if (c->agent && !c->root.path[0] && c->initrd_count == 0)
 		return err_set(err, -EINVAL,
 			       "--agent: expected --root or --initrd as well: it is started beside an init");

@@ -6,12 +6,15 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "config_command.h"
 #include "config_disk.h"
 #include "config_misc.h"
 #include "config_net.h"
+#include "config_share.h"
 #include "hull/arch.h"
 #include "open.h"
 #include "resolve.h"
+#include "root_initrd.h"
 #include "supervisor.h"
 
 /* The list with `item` at its end. NULL, and no list any more, when there is no item: it was not UTF-8. */
@@ -206,8 +209,8 @@ static json_t *vsock_json(const struct vm_config *config)
 
 	if (vsock->cid == 0)
 		return json_null();
-	json = json_pack("{s:I, s:s?}", "cid", (json_int_t)vsock->cid, "path",
-			 vsock->path[0] ? vsock->path : NULL);
+	json = json_pack("{s:I, s:s?, s:b}", "cid", (json_int_t)vsock->cid, "path",
+			 vsock->path[0] ? vsock->path : NULL, "socket", !vsock->implied);
 	if (json)
 		add_position(json, config, SLOT_VSOCK, 0);
 	return json;
@@ -246,14 +249,63 @@ static json_t *watchdog_json(const struct vm_config *config)
 	return json;
 }
 
+/* ---- directories of the host, COMMAND ---- */
+
+/* NULL: a path is not UTF-8. */
+static json_t *share_json(const struct vm_config *config, unsigned index)
+{
+	const struct config_share *share = &config->shares[index];
+	json_t *json = json_pack("{s:s, s:s, s:s, s:b, s:s}", "tag", share->tag, "path", share->path,
+				 "target", share->target, "read_only", share->read_only, "cache",
+				 config_share_cache(share->cache));
+
+	if (json)
+		add_position(json, config, SLOT_SHARE, index);
+	return json;
+}
+
+static json_t *shares_json(const struct vm_config *config)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < config->share_count && list; i++)
+		list = with_item(list, share_json(config, i));
+	return list;
+}
+
+/* NULL: a word is not UTF-8. */
+static json_t *command_json(const struct vm_config *config)
+{
+	const struct config_command *command = &config->command;
+	json_t *words = json_array();
+	json_t *env = json_array();
+
+	for (unsigned i = 0; i < command->argc && words; i++)
+		words = with_item(words, json_string(command->argv[i]));
+	for (unsigned i = 0; i < command->env_count && env; i++)
+		env = with_item(env, json_string(command->env[i]));
+	if (!command->argv) {
+		json_decref(words);
+		json_decref(env);
+		return json_null();
+	}
+	/* It takes the lists even when it fails. */
+	return json_pack("{s:o, s:o, s:s?, s:s, s:s, s:f}", "words", words, "env", env, "workdir",
+			 command->workdir, "user", command->user[0] ? command->user : "root", "tty",
+			 config_tty_choice(command->tty), "boot_timeout_seconds",
+			 (double)command->boot_timeout_ns / 1e9);
+}
+
 /* Adds all of these to `machine`. False: one of them is not UTF-8. */
 static bool add_extras(json_t *machine, const struct vm_config *config)
 {
-	json_t *extras =
-		json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f}", "nets", nets_json(config), "published",
-			  published_json(config), "virtio_console", virtio_console_json(config), "vsock",
-			  vsock_json(config), "balloon", balloon_json(config), "rng", rng_json(config),
-			  "watchdog", watchdog_json(config), "grace_seconds", (double)config->grace_ns / 1e9);
+	json_t *extras = json_pack(
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:o, s:o, s:b, s:b}", "nets", nets_json(config),
+		"published", published_json(config), "virtio_console", virtio_console_json(config), "vsock",
+		vsock_json(config), "balloon", balloon_json(config), "rng", rng_json(config), "watchdog",
+		watchdog_json(config), "grace_seconds", (double)config->grace_ns / 1e9, "shares",
+		shares_json(config), "command", command_json(config), "agent",
+		config->agent || config->command.argv, "hull_initramfs", root_initrd_wanted(config));
 	bool ok = extras && json_object_update(machine, extras) == 0;
 
 	json_decref(extras);
@@ -266,7 +318,8 @@ static json_t *root_json(const struct vm_config *config)
 {
 	if (!config->root.path[0])
 		return json_null();
-	return json_pack("{s:s, s:s}", "path", config->root.path, "mode",
+	return json_pack("{s:s, s:s, s:s}", "path", config->root.path, "kind",
+			 config->root.directory ? "directory" : "image", "mode",
 			 config_root_mode(config->root.mode));
 }
 
