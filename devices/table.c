@@ -7,6 +7,7 @@
 #include "hull/virtio_balloon.h"
 #include "hull/virtio_blk.h"
 #include "hull/virtio_console.h"
+#include "hull/virtio_fs.h"
 #include "hull/virtio_net.h"
 #include "hull/virtio_rng.h"
 #include "hull/virtio_vsock.h"
@@ -22,6 +23,7 @@ const struct virtio_type *const virtio_table[] = {
 	&virtio_rng_type,
 	&virtio_balloon_type,
 	&virtio_vsock_type,
+	&virtio_fs_type,
 	NULL,
 };
 

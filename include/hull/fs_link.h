@@ -19,8 +19,9 @@
  *	FS_BROKEN      the driver broke the ring: the device needs a reset. FS_STOP is answered all the same
  *
  * The server has no more of the guest than its memory; the worker has nothing of the files. Each
- * side takes the other for hostile: lengths and indices are checked, what is unexpected is
- * dropped by the worker and ends the server.
+ * side takes the other for hostile: lengths and indices are checked, and what cannot be said by the
+ * other one ends the link. FS_INTERRUPT and FS_BROKEN may come late. FS_RESET is said when all queues
+ * have stopped.
  */
 #ifndef HULL_FS_LINK_H
 #define HULL_FS_LINK_H

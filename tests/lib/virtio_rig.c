@@ -3,6 +3,7 @@
 #include "virtio_rig.h"
 
 #include <linux/pci_regs.h>
+#include <linux/virtio_ids.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_pci.h>
 #include <poll.h>
@@ -41,12 +42,14 @@ unsigned virtio_rig_msi_pulses(struct virtio_rig *rig, unsigned vector)
 
 /* ---- memory ---- */
 
-static void init_mem(struct virtio_rig *rig)
+/* `shared`: for a device whose rings another process serves. */
+static void init_mem(struct virtio_rig *rig, bool shared)
 {
+	int (*add)(struct guest_mem *, uint64_t, uint64_t, struct err *) =
+		shared ? mem_add_shared_ram : mem_add_ram;
 	struct mem_region *r;
 
-	assert_int_equal(mem_add_ram(&rig->all, RIG_RAM - RIG_CANARY, RIG_RAM_SIZE + 2 * RIG_CANARY, NULL),
-			 0);
+	assert_int_equal(add(&rig->all, RIG_RAM - RIG_CANARY, RIG_RAM_SIZE + 2 * RIG_CANARY, NULL), 0);
 	mem_freeze(&rig->all);
 	rig->mem = rig->all;
 	r = &rig->mem.regions[0];
@@ -55,6 +58,7 @@ static void init_mem(struct virtio_rig *rig)
 	r->gpa = RIG_RAM;
 	r->hva += RIG_CANARY;
 	r->size = RIG_RAM_SIZE;
+	r->offset += shared ? RIG_CANARY : 0;
 }
 
 void virtio_rig_check_canary(struct virtio_rig *rig)
@@ -273,7 +277,7 @@ void virtio_rig_init_beside(struct virtio_rig *rig, struct virtio_rig *host,
 	fake_msis_init(&rig->msis);
 	if (!host)
 		assert_int_equal(loop_init(&rig->loop, NULL), 0);
-	init_mem(rig);
+	init_mem(rig, type->id == VIRTIO_ID_FS);
 	bus_init(&rig->pio, "port");
 	bus_init(&rig->mmio, "memory");
 	assert_int_equal(virtio_create(&rig->dev, type, &env, params, NULL), 0);
