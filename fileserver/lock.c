@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Locks are real ones of the host's files, so that processes of the host see them and guests see theirs.
+ *
+ * A record lock (fcntl) belongs to an owner of the guest's and a file: each pair has an open file of its own
+ * here, whose locks (F_OFD_SETLK) are one owner's to the host. It is closed, and with it go the locks, when
+ * the owner closes the file (FLUSH) or unlocks all of it. A lock by flock() is that of the handle's open
+ * file.
+ *
+ * Nothing waits: what cannot be had at once and may wait is put off and tried again by a timer, more and more
+ * rarely up to 20 times a second, and at once when a lock was given back here. FUSE_INTERRUPT ends it. Who
+ * waits for whom is not looked at: a deadlock ends with a signal in the guest.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "fs.h"
+#include "hull/loop.h"
+#include "hull/util.h"
+
+enum {
+	MAX_OWNERS = 512, /* pairs of owner and file: descriptors */
+	MAX_WAITERS = 256,
+	FIRST_WAIT_NS = 1000000,
+	LAST_WAIT_NS = 50000000,
+};
+
+struct lock_owner {
+	uint64_t owner; /* the guest's number */
+	dev_t dev;
+	ino_t ino; /* cannot be another file's while fd is open */
+	int fd;
+	struct lock_owner *next;
+};
+
+struct waiter {
+	struct locks *locks;
+	struct request *r;
+	struct fuse_lk_in in;
+	struct loop_timer timer;
+	uint64_t wait_ns;
+	struct waiter *next;
+};
+
+struct locks {
+	struct fs *fs;
+	struct lock_owner *owners;
+	unsigned owner_count;
+	struct waiter *waiters; /* the eldest first */
+	unsigned waiter_count;
+};
+
+/* ---- owners ---- */
+
+/* The link to the pair; to NULL: there is none. */
+static struct lock_owner **owner_find(struct locks *locks, uint64_t owner, const struct stat *st)
+{
+	struct lock_owner **link = &locks->owners;
+
+	while (*link && ((*link)->owner != owner || (*link)->dev != st->st_dev || (*link)->ino != st->st_ino))
+		link = &(*link)->next;
+	return link;
+}
+
+static void owner_drop(struct locks *locks, struct lock_owner **link)
+{
+	struct lock_owner *o = *link;
+
+	*link = o->next;
+	locks->owner_count--;
+	close(o->fd);
+	free(o);
+}
+
+/* An open file of the handle's inode for locks of both kinds, if the host lets us. */
+static int open_for_locks(struct fs *fs, const struct handle *h)
+{
+	static const int modes[] = {O_RDWR, O_RDONLY, O_WRONLY};
+	const struct inode *inode = inode_get(fs, h->nodeid);
+	int fd = -ESTALE;
+
+	for (unsigned i = 0; inode && i < ARRAY_SIZE(modes); i++) {
+		fd = inode_open(fs, inode, modes[i]);
+		if (fd != -EACCES && fd != -EROFS && fd != -EPERM && fd != -ETXTBSY)
+			break;
+	}
+	return fd;
+}
+
+static int owner_add(struct locks *locks, uint64_t owner, const struct handle *h, const struct stat *st,
+		     struct lock_owner **ret_owner)
+{
+	struct lock_owner *o;
+
+	if (locks->owner_count == MAX_OWNERS)
+		return -ENOLCK;
+	o = calloc(1, sizeof(*o));
+	if (!o)
+		return -ENOMEM;
+	o->fd = open_for_locks(locks->fs, h);
+	if (o->fd < 0) {
+		const int r = o->fd;
+
+		free(o);
+		return r;
+	}
+	o->owner = owner;
+	o->dev = st->st_dev;
+	o->ino = st->st_ino;
+	o->next = locks->owners;
+	locks->owners = o;
+	locks->owner_count++;
+	*ret_owner = o;
+	return 0;
+}
+
+/* ---- one try ---- */
+
+static int to_flock(const struct fuse_file_lock *lk, struct flock *ret)
+{
+	if (lk->type != F_RDLCK && lk->type != F_WRLCK && lk->type != F_UNLCK)
+		return -EINVAL;
+	if (lk->start > lk->end || lk->end > INT64_MAX)
+		return -EINVAL;
+	*ret = (struct flock){
+		.l_type = (short)lk->type,
+		.l_whence = SEEK_SET,
+		.l_start = (off_t)lk->start,
+		.l_len = lk->end == INT64_MAX ? 0 : (off_t)(lk->end - lk->start + 1),
+	};
+	return 0;
+}
+
+/* Whether the handle was opened in a way that allows the lock. */
+static bool is_allowed(const struct handle *h, uint32_t type)
+{
+	const int mode = fcntl(h->fd, F_GETFL) & O_ACCMODE;
+
+	return type == F_UNLCK || mode == O_RDWR || mode == (type == F_WRLCK ? O_WRONLY : O_RDONLY);
+}
+
+static struct handle *get_handle(struct fs *fs, const struct request *r, const struct fuse_lk_in *in)
+{
+	struct handle *h = handle_get(fs, in->fh, HANDLE_FILE);
+
+	return h && h->nodeid == r->in.nodeid ? h : NULL;
+}
+
+static int try_flock(const struct handle *h, uint32_t type)
+{
+	int op = type == F_RDLCK ? LOCK_SH : type == F_WRLCK ? LOCK_EX : LOCK_UN;
+
+	if (type != F_RDLCK && type != F_WRLCK && type != F_UNLCK)
+		return -EINVAL;
+	return flock(h->fd, op | LOCK_NB) < 0 ? -errno : 0;
+}
+
+static int try_record(struct locks *locks, const struct handle *h, const struct fuse_lk_in *in)
+{
+	struct lock_owner **link, *o;
+	bool made = false;
+	struct flock lk;
+	struct stat st;
+	int r = to_flock(&in->lk, &lk);
+
+	if (r < 0)
+		return r;
+	if (!is_allowed(h, in->lk.type))
+		return -EBADF;
+	if (fstat(h->fd, &st) < 0)
+		return -errno;
+	link = owner_find(locks, in->owner, &st);
+	o = *link;
+	if (!o && lk.l_type == F_UNLCK)
+		return 0;
+	if (o && lk.l_type == F_UNLCK && lk.l_start == 0 && lk.l_len == 0) {
+		owner_drop(locks, link);
+		return 0;
+	}
+	if (!o) {
+		r = owner_add(locks, in->owner, h, &st, &o);
+		if (r < 0)
+			return r;
+		made = true;
+	}
+	r = fcntl(o->fd, F_OFD_SETLK, &lk) < 0 ? -errno : 0;
+	if (r < 0 && made)
+		owner_drop(locks, owner_find(locks, in->owner, &st));
+	return r == -EACCES ? -EAGAIN : r;
+}
+
+/* 0; -EAGAIN: somebody else has it. */
+static int try_lock(struct locks *locks, const struct request *r, const struct fuse_lk_in *in)
+{
+	const struct handle *h = get_handle(locks->fs, r, in);
+
+	if (!h)
+		return -EBADF;
+	if (in->lk_flags & FUSE_LK_FLOCK)
+		return try_flock(h, in->lk.type);
+	return try_record(locks, h, in);
+}
+
+/* ---- those that wait ---- */
+
+static void waiter_end(struct waiter *w, int result)
+{
+	struct locks *locks = w->locks;
+	struct waiter **link = &locks->waiters;
+	struct request *r = w->r;
+
+	while (*link != w)
+		link = &(*link)->next;
+	*link = w->next;
+	locks->waiter_count--;
+	loop_timer_cancel(fs_loop(locks->fs), &w->timer);
+	free(w);
+	request_finish(locks->fs, r, result);
+}
+
+/* Something was unlocked: everybody tries soon. */
+static void wake(struct locks *locks)
+{
+	struct loop *loop = fs_loop(locks->fs);
+
+	for (struct waiter *w = locks->waiters; w; w = w->next)
+		loop_timer_set(loop, &w->timer, loop_now(loop));
+}
+
+static void try_again(struct loop_timer *timer)
+{
+	struct waiter *w = container_of(timer, struct waiter, timer);
+	struct locks *locks = w->locks;
+	struct loop *loop = fs_loop(locks->fs);
+	const bool weaker = w->in.lk.type == F_RDLCK;
+	int r = try_lock(locks, w->r, &w->in);
+
+	if (r == -EAGAIN) {
+		w->wait_ns = min_u64(w->wait_ns * 2, LAST_WAIT_NS);
+		loop_timer_set(loop, &w->timer, loop_now(loop) + w->wait_ns);
+		return;
+	}
+	waiter_end(w, r);
+	/* It may have given back what it had for writing. */
+	if (r == 0 && weaker)
+		wake(locks);
+}
+
+static int wait_for(struct locks *locks, struct request *r, const struct fuse_lk_in *in)
+{
+	struct loop *loop = fs_loop(locks->fs);
+	struct waiter **link = &locks->waiters;
+	struct waiter *w;
+
+	if (locks->waiter_count == MAX_WAITERS)
+		return -ENOLCK;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	*w = (struct waiter){.locks = locks, .r = r, .in = *in, .wait_ns = FIRST_WAIT_NS};
+	w->timer.expired = try_again;
+	while (*link)
+		link = &(*link)->next;
+	*link = w;
+	locks->waiter_count++;
+	loop_timer_set(loop, &w->timer, loop_now(loop) + w->wait_ns);
+	return FS_LATER;
+}
+
+/* ---- operations ---- */
+
+static int set_lock(struct fs *fs, struct request *r, bool wait)
+{
+	struct locks *locks = fs_locks(fs);
+	struct fuse_lk_in in;
+	int res = request_take(r, &in, sizeof(in));
+
+	if (res < 0)
+		return res;
+	res = try_lock(locks, r, &in);
+	if (res == -EAGAIN && wait && in.lk.type != F_UNLCK)
+		return wait_for(locks, r, &in);
+	/* A lock for reading may have been one for writing. */
+	if (res == 0 && in.lk.type != F_WRLCK)
+		wake(locks);
+	return res;
+}
+
+static int op_setlk(struct fs *fs, struct request *r)
+{
+	return set_lock(fs, r, false);
+}
+
+static int op_setlkw(struct fs *fs, struct request *r)
+{
+	return set_lock(fs, r, true);
+}
+
+/* Who has the lock is not told: the numbers of processes are the host's. */
+static int op_getlk(struct fs *fs, struct request *r)
+{
+	struct locks *locks = fs_locks(fs);
+	struct fuse_lk_out out = {.lk.type = F_UNLCK};
+	const struct lock_owner *o;
+	const struct handle *h;
+	struct fuse_lk_in in;
+	struct flock lk;
+	struct stat st;
+	int res = request_take(r, &in, sizeof(in));
+
+	if (res < 0)
+		return res;
+	h = get_handle(fs, r, &in);
+	if (!h)
+		return -EBADF;
+	res = to_flock(&in.lk, &lk);
+	if (res < 0)
+		return res;
+	if (in.lk_flags & FUSE_LK_FLOCK || lk.l_type == F_UNLCK)
+		return -EINVAL;
+	if (fstat(h->fd, &st) < 0)
+		return -errno;
+	/* The handle's own open file has no record locks. */
+	o = *owner_find(locks, in.owner, &st);
+	if (fcntl(o ? o->fd : h->fd, F_OFD_GETLK, &lk) < 0)
+		return -errno;
+	if (lk.l_type != F_UNLCK) {
+		out.lk.type = (uint32_t)lk.l_type;
+		out.lk.start = (uint64_t)lk.l_start;
+		out.lk.end = lk.l_len == 0 ? INT64_MAX : (uint64_t)(lk.l_start + lk.l_len - 1);
+	}
+	return request_add(r, &out, sizeof(out));
+}
+
+/* ---- life ---- */
+
+struct locks *locks_new(struct fs *fs)
+{
+	struct locks *locks = calloc(1, sizeof(*locks));
+
+	if (locks)
+		locks->fs = fs;
+	return locks;
+}
+
+void locks_release(struct fs *fs, struct handle *handle, uint64_t owner, bool flock_too)
+{
+	struct locks *locks = fs_locks(fs);
+	struct lock_owner **link;
+	struct stat st;
+
+	if (locks->owners && fstat(handle->fd, &st) == 0) {
+		link = owner_find(locks, owner, &st);
+		if (*link)
+			owner_drop(locks, link);
+	}
+	if (flock_too)
+		flock(handle->fd, LOCK_UN);
+	wake(locks);
+}
+
+void locks_interrupt(struct fs *fs, uint64_t unique)
+{
+	struct waiter *w = fs_locks(fs)->waiters;
+
+	while (w && w->r->in.unique != unique)
+		w = w->next;
+	if (w)
+		waiter_end(w, -EINTR);
+}
+
+void locks_cancel(struct fs *fs, int result)
+{
+	struct locks *locks = fs_locks(fs);
+
+	while (locks->waiters)
+		waiter_end(locks->waiters, result);
+}
+
+void locks_reset(struct fs *fs)
+{
+	struct locks *locks = fs_locks(fs);
+
+	locks_cancel(fs, -EINTR);
+	while (locks->owners)
+		owner_drop(locks, &locks->owners);
+}
+
+void locks_free(struct locks *locks)
+{
+	struct waiter *w;
+
+	if (!locks)
+		return;
+	while ((w = locks->waiters)) {
+		locks->waiters = w->next;
+		loop_timer_cancel(fs_loop(locks->fs), &w->timer);
+		free(w);
+	}
+	while (locks->owners)
+		owner_drop(locks, &locks->owners);
+	free(locks);
+}
+
+const struct fs_op fs_lock_ops[] = {
+	{.opcode = FUSE_GETLK, .run = op_getlk},
+	{.opcode = FUSE_SETLK, .run = op_setlk},
+	{.opcode = FUSE_SETLKW, .run = op_setlkw},
+	{0},
+};
