@@ -17,9 +17,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "fs.h"
 #include "hull/loop.h"
 #include "hull/util.h"
+#include "session.h"
 
 enum {
 	MAX_OWNERS = 512, /* pairs of owner and file: descriptors */
@@ -71,6 +71,7 @@ static void owner_drop(struct locks *locks, struct lock_owner **link)
 
 	*link = o->next;
 	locks->owner_count--;
+	locks->fs->used_fds--;
 	close(o->fd);
 	free(o);
 }
@@ -94,16 +95,16 @@ static int owner_add(struct locks *locks, uint64_t owner, const struct handle *h
 		     struct lock_owner **ret_owner)
 {
 	struct lock_owner *o;
+	int r = fds_room(locks->fs);
 
-	if (locks->owner_count == MAX_OWNERS)
+	if (locks->owner_count == MAX_OWNERS || r < 0)
 		return -ENOLCK;
 	o = calloc(1, sizeof(*o));
 	if (!o)
 		return -ENOMEM;
 	o->fd = open_for_locks(locks->fs, h);
 	if (o->fd < 0) {
-		const int r = o->fd;
-
+		r = o->fd;
 		free(o);
 		return r;
 	}
@@ -113,6 +114,7 @@ static int owner_add(struct locks *locks, uint64_t owner, const struct handle *h
 	o->next = locks->owners;
 	locks->owners = o;
 	locks->owner_count++;
+	locks->fs->used_fds++;
 	*ret_owner = o;
 	return 0;
 }
