@@ -15,6 +15,10 @@ struct command {
 };
 
 extern const struct command cmd_run;
+extern const struct command cmd_ps;
+extern const struct command cmd_stop;
+extern const struct command cmd_pause;
+extern const struct command cmd_resume;
 extern const struct command cmd_doctor;
 extern const struct command cmd_version;
 extern const struct command cmd_help;

@@ -19,6 +19,7 @@ enum control_kind {
 	CONTROL_STATUS,       /* say how the machine is, in the log */
 	CONTROL_VSOCK_SOCKET, /* the answer to CONTROL_VSOCK_CONNECT: a is the token; a descriptor, or b is an
 				 errno */
+	CONTROL_PAUSE,        /* stop the vCPUs until CONTROL_RESUME */
 	/* To the supervisor. */
 	CONTROL_VSOCK_CONNECT, /* a is a token, b a port: connect to the socket for it */
 };

@@ -15,6 +15,7 @@
 #include "machine_disks.h"
 #include "machine_extras.h"
 #include "machine_nets.h"
+#include "machine_shares.h"
 #include "resolve.h"
 
 /* A reset this soon after a panic on the console is the panic's. */
@@ -136,6 +137,7 @@ static void on_vcpu_end(void *arg, const struct vcpu *vcpu, const struct vcpu_en
 void machine_pause(struct machine *m)
 {
 	m->paused = true;
+	__atomic_store_n(&m->report->paused, true, __ATOMIC_RELAXED);
 	machine_extras_pause(m->extras, true);
 	vcpu_gate_close(&m->gate);
 	for (unsigned i = 0; i < m->vcpu_count; i++)
@@ -147,6 +149,7 @@ void machine_resume(struct machine *m)
 	if (!m->paused)
 		return;
 	m->paused = false;
+	__atomic_store_n(&m->report->paused, false, __ATOMIC_RELAXED);
 	log_line(m->log, LOG_INFO, "the machine goes on");
 	machine_disks_resume(m->disks); /* a disk that is still full pauses again, by the task */
 	machine_extras_pause(m->extras, false);
@@ -225,14 +228,17 @@ static int build_console(struct machine *m, struct err *err)
 
 /* ---- memory and kernel ---- */
 
+/* File servers have to see it; otherwise it is nobody else's, and costs the host less. */
 static int build_memory(struct machine *m, struct err *err)
 {
 	struct arch_range ranges[2];
 	unsigned n = arch_ram_ranges(m->config->memory, ranges);
+	int (*add)(struct guest_mem *, uint64_t, uint64_t, struct err *) =
+		m->config->share_count > 0 ? mem_add_shared_ram : mem_add_ram;
 	int r;
 
 	for (unsigned i = 0; i < n; i++) {
-		r = mem_add_ram(&m->mem, ranges[i].base, ranges[i].size, err);
+		r = add(&m->mem, ranges[i].base, ranges[i].size, err);
 		if (r < 0)
 			return r;
 	}
@@ -422,6 +428,8 @@ static int build_slots(struct machine *m, struct err *err)
 	if (r == 0)
 		r = machine_nets_build(m, err);
 	if (r == 0)
+		r = machine_shares_build(m, err);
+	if (r == 0)
 		r = machine_console_build(m, err);
 	if (r == 0)
 		r = machine_extras_build(m, err);
@@ -549,6 +557,7 @@ void machine_finish(struct machine *m)
 	/* PCI functions, and so before the root. */
 	machine_extras_destroy(m->extras);
 	machine_console_destroy(m->virtio_console);
+	machine_shares_destroy(m->shares);
 	machine_nets_destroy(m->nets);
 	machine_disks_destroy(m->disks);
 	finish_devices(m);

@@ -51,6 +51,7 @@ enum { REPORT_TAIL_BYTES = 8192 };
 struct report {
 	uint64_t phase_ns[PHASES]; /* CLOCK_MONOTONIC; 0: not reached */
 	bool from_cache;           /* PHASE_DECODE found a decoded kernel */
+	bool paused;               /* the vCPUs are held back now; for who asks while it runs */
 	enum outcome outcome;
 	char text[320]; /* one line about the outcome, may be "" */
 	char registers[768];

@@ -3,10 +3,12 @@
 #include "supervisor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -15,7 +17,9 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "control_server.h"
 #include "hull/util.h"
+#include "run_dir.h"
 #include "summary.h"
 #include "terminal.h"
 #include "vsock_paths.h"
@@ -44,9 +48,12 @@ struct answer {
 struct supervisor {
 	const struct vm_config *config;
 	const struct resources *res;
+	const struct report *report;   /* of a live worker: a hint at most */
+	struct control_server *server; /* NULL: there is none */
 	pid_t worker;
-	int control; /* -1: the worker has closed it */
-	int signals; /* signalfd */
+	uint64_t started_ns; /* the worker */
+	int control;         /* -1: the worker has closed it */
+	int signals;         /* signalfd */
 	struct terminal terminal;
 	uint16_t cols, rows; /* as the guest was told */
 	enum stage stage;
@@ -84,6 +91,13 @@ static void tell(struct supervisor *s, enum control_kind kind)
 	send_untold(s);
 }
 
+/* Whatever was to be told of a pause is out of date. */
+static void tell_resume(struct supervisor *s)
+{
+	s->untold &= ~(1u << CONTROL_PAUSE);
+	tell(s, CONTROL_RESUME);
+}
+
 /* ---- the end ---- */
 
 static void kill_worker(struct supervisor *s)
@@ -107,10 +121,10 @@ static void stop(struct supervisor *s)
 }
 
 /* Asks the guest to shut down: one that does not listen loses the grace period, and no more. */
-static void press_button(struct supervisor *s)
+static void press_button(struct supervisor *s, uint64_t grace_ns)
 {
 	uint64_t now = monotonic_ns();
-	uint64_t end = now + s->config->grace_ns;
+	uint64_t end = now + grace_ns;
 	char text[96];
 
 	s->stage = STAGE_BUTTON;
@@ -120,7 +134,7 @@ static void press_button(struct supervisor *s)
 	tell(s, CONTROL_POWER_BUTTON);
 	kill(s->worker, SIGCONT);
 	snprintf(text, sizeof(text), "signal %d: pressed the power button; the guest has %g s to shut down",
-		 s->ending.signal, (double)s->config->grace_ns / 1e9);
+		 s->ending.signal, (double)grace_ns / 1e9);
 	summary_note(s->config, s->res->log, text);
 }
 
@@ -147,7 +161,7 @@ static void handle_end_signal(struct supervisor *s, int sig)
 	if (s->stage == STAGE_RUNS) {
 		s->ending.signal = sig;
 		if ((sig == SIGTERM || hung_up) && s->config->grace_ns > 0)
-			press_button(s);
+			press_button(s, s->config->grace_ns);
 		else
 			stop(s);
 	} else if (!hung_up) { /* a hang-up is told more than once: by the shell, and by the kernel */
@@ -176,7 +190,7 @@ static void window_changed(struct supervisor *s)
 static void resume(struct supervisor *s)
 {
 	kill(s->worker, SIGCONT);
-	tell(s, CONTROL_RESUME);
+	tell_resume(s);
 	if (s->res->console_is_terminal)
 		terminal_raw(&s->terminal);
 	window_changed(s);
@@ -235,6 +249,123 @@ static void serve_control(struct supervisor *s)
 		if (r == 1 && message.kind == CONTROL_VSOCK_CONNECT && s->config->vsock.cid != 0)
 			connect_vsock(s, &message);
 	}
+}
+
+/* ---- requests of other programs (control_server.h) ---- */
+
+/* From proc(5); 0: unknown. */
+static uint64_t resident_bytes(pid_t worker)
+{
+	char path[48], text[128] = "";
+	const char *second;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%ld/statm", (long)worker);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	second = read(fd, text, sizeof(text) - 1) > 0 ? strchr(text, ' ') : NULL;
+	fd_close(&fd);
+	return second ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+static void on_status(void *arg, struct control_status *ret_status)
+{
+	const struct supervisor *s = arg;
+	bool paused = __atomic_load_n(&s->report->paused, __ATOMIC_RELAXED);
+
+	*ret_status = (struct control_status){
+		.pid = getpid(),
+		.cpus = s->config->cpus,
+		.memory = s->config->memory,
+		.resident = resident_bytes(s->worker),
+		.uptime_ns = monotonic_ns() - s->started_ns,
+		.state = paused ? CONTROL_STATE_PAUSED : CONTROL_STATE_RUNNING,
+	};
+	if (s->stage != STAGE_RUNS)
+		ret_status->state = CONTROL_STATE_STOPPING;
+	snprintf(ret_status->name, sizeof(ret_status->name), "%s", s->config->name);
+}
+
+/* As SIGTERM does, but with a grace period of its own; a further one can only shorten it. */
+static int on_stop(void *arg, uint64_t grace_ns, struct err *err)
+{
+	struct supervisor *s = arg;
+	uint64_t end;
+
+	(void)err;
+	if (grace_ns == CONTROL_DEFAULT_GRACE)
+		grace_ns = s->config->grace_ns;
+	end = monotonic_ns() + grace_ns;
+	if (s->stage == STAGE_RUNS) {
+		s->ending.signal = SIGTERM;
+		tell_resume(s); /* one that stands still would not hear */
+		if (grace_ns > 0)
+			press_button(s, grace_ns);
+	}
+	if (s->stage < STAGE_STOPPING && grace_ns == 0)
+		stop(s);
+	else if (s->stage == STAGE_BUTTON && end < s->deadline_ns)
+		s->deadline_ns = end;
+	return 0;
+}
+
+static int on_kill(void *arg, struct err *err)
+{
+	struct supervisor *s = arg;
+
+	(void)err;
+	if (s->stage == STAGE_RUNS)
+		s->ending.signal = SIGTERM;
+	kill_worker(s);
+	return 0;
+}
+
+static int on_pause(void *arg, struct err *err)
+{
+	struct supervisor *s = arg;
+
+	if (s->stage != STAGE_RUNS)
+		return err_set(err, -EBUSY, "it is being stopped");
+	s->untold &= ~(1u << CONTROL_RESUME);
+	tell(s, CONTROL_PAUSE);
+	return 0;
+}
+
+static int on_resume(void *arg, struct err *err)
+{
+	(void)err;
+	tell_resume(arg);
+	return 0;
+}
+
+static const struct control_server_ops server_ops = {
+	.status = on_status,
+	.stop = on_stop,
+	.kill = on_kill,
+	.pause = on_pause,
+	.resume = on_resume,
+};
+
+/* Without a place for its socket a VM runs all the same; without a name of its own it does not. */
+static int start_server(struct supervisor *s, struct err *err)
+{
+	char dir[CONFIG_MAX_SOCKET], text[sizeof(err->msg) + 64];
+	struct err cause = {0};
+	int r = run_dir(dir, sizeof(dir), &cause);
+
+	if (r == 0)
+		r = control_server_create(&s->server, dir, s->config->name, &server_ops, s, &cause);
+	if (r == -EADDRINUSE) {
+		*err = cause;
+		return r;
+	}
+	if (r < 0) {
+		snprintf(text, sizeof(text), "warning: 'hull ps' and others cannot reach this VM: %s",
+			 cause.msg);
+		summary_note(s->config, s->res->log, text);
+	}
+	return 0;
 }
 
 /* ---- signals ---- */
@@ -332,17 +463,20 @@ static bool worker_ended(struct supervisor *s)
  */
 static bool go_on(struct supervisor *s)
 {
-	struct pollfd fds[] = {
+	struct pollfd fds[2 + CONTROL_SERVER_FDS] = {
 		{.fd = s->signals, .events = POLLIN},
 		{.fd = s->control, .events = s->answer.waits || s->untold ? POLLOUT : POLLIN},
 	};
+	unsigned clients = control_server_fds(s->server, fds + 2, CONTROL_SERVER_FDS);
 	uint64_t now = monotonic_ns();
 	uint64_t left = s->deadline_ns > now ? s->deadline_ns - now : 0;
 	const struct timespec ts = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
 
 	/* Interrupted when hull itself was stopped and continued; nothing is ready then. */
-	if (ppoll(fds, ARRAY_SIZE(fds), s->deadline_ns ? &ts : NULL, NULL) < 0)
-		fds[0].revents = fds[1].revents = 0;
+	if (ppoll(fds, 2 + clients, s->deadline_ns ? &ts : NULL, NULL) < 0) {
+		for (unsigned i = 0; i < 2 + clients; i++)
+			fds[i].revents = 0;
+	}
 	if (fds[0].revents)
 		take_signal(s);
 	if (worker_ended(s))
@@ -351,6 +485,7 @@ static bool go_on(struct supervisor *s)
 		handle_deadline(s);
 	if (fds[1].revents)
 		serve_control(s);
+	control_server_ready(s->server, fds + 2, clients);
 	return true;
 }
 
@@ -358,6 +493,8 @@ static int run(struct supervisor *s, struct report *report, struct err *err)
 {
 	int r = block_signals(s, err);
 
+	if (r == 0)
+		r = start_server(s, err);
 	if (r < 0)
 		return r;
 	terminal_init(&s->terminal, STDIN_FILENO);
@@ -365,6 +502,7 @@ static int run(struct supervisor *s, struct report *report, struct err *err)
 		terminal_raw(&s->terminal);
 	r = start_worker(s, report, err);
 	if (r == 0) {
+		s->started_ns = monotonic_ns();
 		if (s->config->timeout_ns)
 			s->deadline_ns = monotonic_ns() + s->config->timeout_ns;
 		window_changed(s); /* since it was asked for before the signal was listened to */
@@ -380,6 +518,7 @@ int supervise(const struct vm_config *config, const struct resources *res, struc
 	struct supervisor s = {
 		.config = config,
 		.res = res,
+		.report = report,
 		.control = -1,
 		.signals = -1,
 		.cols = res->console_cols,
@@ -393,6 +532,7 @@ int supervise(const struct vm_config *config, const struct resources *res, struc
 		status = summary_failed(config, res->log, err.msg);
 	else
 		status = summary_print(config, res->log, report, &s.ending);
+	control_server_destroy(s.server);
 	fd_close(&s.answer.fd);
 	fd_close(&s.control);
 	fd_close(&s.signals);

@@ -128,6 +128,14 @@ void unix_socket_unlink(const char *path)
 		unlink(path);
 }
 
+int unix_socket_remove_stale(const char *path)
+{
+	struct sockaddr_un address;
+	int r = fill_address(&address, path);
+
+	return r < 0 ? r : remove_stale(&address, NULL);
+}
+
 int unix_socket_connect(const char *path)
 {
 	struct sockaddr_un address;

@@ -20,6 +20,9 @@ int unix_socket_listen(const char *path, int *ret_fd, struct err *err);
 /* Removes the socket at `path`; does nothing when it is none, or is not there. */
 void unix_socket_unlink(const char *path);
 
+/* Removes the socket at `path` when nobody listens there. 0, or -errno and it stays. */
+int unix_socket_remove_stale(const char *path);
+
 /*
  * Connects to `path` without waiting. Returns a non-blocking socket or -errno: -ENOENT
  * or -ECONNREFUSED, nobody is there; -EAGAIN, too many wait there already; -ENAMETOOLONG.

@@ -71,6 +71,7 @@ static int setup(void **state)
 	struct err err = {0};
 
 	memset(&fixture, 0, sizeof(fixture));
+	setenv("XDG_RUNTIME_DIR", "/proc/none", 1); /* nothing can be there: no control socket */
 	fixture.config.log_level = LOG_INFO;
 	fixture.config.grace_ns = UINT64_C(3600) * 1000000000;
 	fixture.config.vsock.cid = 3;
