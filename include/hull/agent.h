@@ -73,10 +73,11 @@ struct agent_size {
 	uint16_t cols;
 };
 
-enum { AGENT_TTY = 1, AGENT_MAIN = 2 };
+enum { AGENT_TTY = 1, AGENT_MAIN = 2, AGENT_TRY_DIR = 4 };
 
 struct agent_run {
-	uint32_t flags; /* AGENT_TTY: a terminal of this size; AGENT_MAIN: COMMAND of `hull run` */
+	uint32_t flags; /* AGENT_TTY: a terminal of this size; AGENT_MAIN: COMMAND of `hull run`;
+			 * AGENT_TRY_DIR: without DIR's directory the user's home will do */
 	struct agent_size size;
 };
 
