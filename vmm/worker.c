@@ -50,6 +50,9 @@ static void handle_request(struct machine *m, const struct control_message *requ
 	case CONTROL_PAUSE:
 		machine_pause(m);
 		break;
+	case CONTROL_PAUSE:
+		machine_pause(m);
+		break;
 	case CONTROL_POWER_BUTTON:
 		machine_power_button(m);
 		break;
