@@ -41,6 +41,11 @@ static void test_defaults(void **state)
 	assert_false(c.rng);
 	assert_int_equal(c.watchdog, WATCHDOG_NONE);
 	assert_true(c.grace_ns == CONFIG_DEFAULT_GRACE_NS);
+	assert_false(c.name_given);
+	assert_int_equal(c.share_count, 0);
+	assert_null(c.command.argv);
+	assert_int_equal(c.command.tty, TTY_AUTO);
+	assert_false(c.agent);
 }
 
 static void test_separate_words(void **state)
@@ -60,6 +65,7 @@ static void test_separate_words(void **state)
 	assert_int_equal(c.console, CONSOLE_NONE);
 	assert_true(c.timeout_ns == UINT64_C(2500000000));
 	assert_string_equal(c.name, "web.1");
+	assert_true(c.name_given);
 	assert_string_equal(c.log, "/l");
 	assert_int_equal(c.log_level, LOG_INFO);
 	assert_true(c.dry_run);
@@ -216,15 +222,37 @@ static void test_missing_values(void **state)
 		const char *option;
 		const char *expected;
 	} all[] = {
-		{"-k", "bzImage"},          {"--kernel", "vmlinux"}, {"-i", "cpio"},
-		{"--initrd", "cpio"},       {"-a", "command line"},  {"--append", "words"},
-		{"-c", "number"},           {"--cpus", "vCPUs"},     {"-m", "512M"},
-		{"--memory", "size"},       {"--console", "serial"}, {"--timeout", "seconds"},
-		{"--name", "name"},         {"--log", "file"},       {"-d", "disk image"},
-		{"--disk", "image"},        {"--root", "ro|rw|cow"}, {"--transport", "pci or mmio"},
-		{"-n", "tap=IFNAME"},       {"--net", "user"},       {"-p", "HOST:GUEST"},
-		{"--publish", "8080:80"},   {"--vsock", "CID"},      {"--rng", "on or off"},
-		{"--watchdog", "poweroff"}, {"--grace", "seconds"},
+		{"-k", "bzImage"},
+		{"--kernel", "vmlinux"},
+		{"-i", "cpio"},
+		{"--initrd", "cpio"},
+		{"-a", "command line"},
+		{"--append", "words"},
+		{"-c", "number"},
+		{"--cpus", "vCPUs"},
+		{"-m", "512M"},
+		{"--memory", "size"},
+		{"--console", "serial"},
+		{"--timeout", "seconds"},
+		{"--name", "name"},
+		{"--log", "file"},
+		{"-d", "disk image"},
+		{"--disk", "image"},
+		{"--root", "ro|rw|cow"},
+		{"--transport", "pci or mmio"},
+		{"-n", "tap=IFNAME"},
+		{"--net", "user"},
+		{"-p", "HOST:GUEST"},
+		{"--publish", "8080:80"},
+		{"--vsock", "CID"},
+		{"--rng", "on or off"},
+		{"--watchdog", "poweroff"},
+		{"--grace", "seconds"},
+		{"--share", "DIR:PATH"},
+		{"--workdir", "path of the guest"},
+		{"--env", "NAME=VALUE"},
+		{"--user", "name or number"},
+		{"--boot-timeout", "seconds"},
 	};
 
 	(void)state;
@@ -249,6 +277,8 @@ static void test_values_for_flags(void **state)
 	refused(WORDS(W("--verbose=1")), "--verbose", "no value");
 	refused(WORDS(W("--quiet=")), "--quiet", "no value");
 	refused(WORDS(W("--dry-run=yes")), "--dry-run", "no value");
+	refused(WORDS(W("--tty=on")), "--tty", "no value");
+	refused(WORDS(W("--no-tty=")), "--no-tty", "no value");
 }
 
 static void test_verbose_and_quiet(void **state)

@@ -207,6 +207,8 @@ static void test_root(void **state)
 	(void)state;
 	assert_string_equal(c.root.path, "r,1.img");
 	assert_int_equal(c.root.mode, ROOT_RW);
+	assert_false(c.root.mode_given);
+	assert_false(c.root.directory);
 	assert_int_equal(c.disk_count, 3);
 	assert_string_equal(c.disks[0].path, "r,1.img");
 	assert_string_equal(c.disks[0].id, "root");
@@ -218,6 +220,7 @@ static void test_root(void **state)
 	assert_string_equal(c.disks[2].id, "disk1");
 	c = accepted(WORDS(W("--root=r,ro")));
 	assert_int_equal(c.root.mode, ROOT_RO);
+	assert_true(c.root.mode_given);
 	assert_true(c.disks[0].read_only);
 	c = accepted(WORDS(W("--root=r,cow")));
 	assert_int_equal(c.root.mode, ROOT_COW);

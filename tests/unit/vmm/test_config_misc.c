@@ -198,7 +198,7 @@ static void test_extras(void **state)
 {
 	char others[][2][16] = {{"--disk", "image"},    {"--root", "image"}, {"--net", "user"},
 				{"--publish", "80:80"}, {"--vsock", "3"},    {"--console", "virtio"},
-				{"--watchdog", "exit"}};
+				{"--watchdog", "exit"}, {"--share", "a:/b"}, {"--", "true"}};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(others); i++) {

@@ -183,6 +183,7 @@ static void test_slots(void **state)
 	struct vm_config config = {
 		.disk_count = CONFIG_MAX_DISKS,
 		.net_count = CONFIG_MAX_NETS,
+		.share_count = RESOLVE_MAX_SLOTS - CONFIG_MAX_DISKS - CONFIG_MAX_NETS - 5,
 		.console = CONSOLE_VIRTIO,
 		.vsock.cid = 3,
 		.rng = true,
@@ -194,7 +195,7 @@ static void test_slots(void **state)
 	uint32_t taken = 0;
 
 	(void)state;
-	assert_int_equal(n, CONFIG_MAX_DISKS + CONFIG_MAX_NETS + 5);
+	assert_int_equal(n, RESOLVE_MAX_SLOTS);
 	for (unsigned i = 0; i < n; i++) {
 		unsigned slot = resolve_pci_slot(&config, slots[i].kind, slots[i].index);
 
