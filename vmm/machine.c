@@ -15,6 +15,7 @@
 #include "machine_disks.h"
 #include "machine_extras.h"
 #include "machine_nets.h"
+#include "machine_shares.h"
 #include "resolve.h"
 
 /* A reset this soon after a panic on the console is the panic's. */
@@ -227,14 +228,17 @@ static int build_console(struct machine *m, struct err *err)
 
 /* ---- memory and kernel ---- */
 
+/* File servers have to see it; otherwise it is nobody else's, and costs the host less. */
 static int build_memory(struct machine *m, struct err *err)
 {
 	struct arch_range ranges[2];
 	unsigned n = arch_ram_ranges(m->config->memory, ranges);
+	int (*add)(struct guest_mem *, uint64_t, uint64_t, struct err *) =
+		m->config->share_count > 0 ? mem_add_shared_ram : mem_add_ram;
 	int r;
 
 	for (unsigned i = 0; i < n; i++) {
-		r = mem_add_ram(&m->mem, ranges[i].base, ranges[i].size, err);
+		r = add(&m->mem, ranges[i].base, ranges[i].size, err);
 		if (r < 0)
 			return r;
 	}
@@ -424,6 +428,8 @@ static int build_slots(struct machine *m, struct err *err)
 	if (r == 0)
 		r = machine_nets_build(m, err);
 	if (r == 0)
+		r = machine_shares_build(m, err);
+	if (r == 0)
 		r = machine_console_build(m, err);
 	if (r == 0)
 		r = machine_extras_build(m, err);
@@ -551,6 +557,7 @@ void machine_finish(struct machine *m)
 	/* PCI functions, and so before the root. */
 	machine_extras_destroy(m->extras);
 	machine_console_destroy(m->virtio_console);
+	machine_shares_destroy(m->shares);
 	machine_nets_destroy(m->nets);
 	machine_disks_destroy(m->disks);
 	finish_devices(m);

@@ -39,6 +39,7 @@ struct machine_console;
 struct machine_disks;
 struct machine_extras;
 struct machine_nets;
+struct machine_shares;
 struct machine_vsock;
 
 /* What the process around the machine has, and keeps. */
@@ -74,6 +75,7 @@ struct machine {
 	struct machine_disks *disks; /* NULL: none; so below */
 	struct machine_nets *nets;
 	struct machine_vsock *vsock;
+	struct machine_shares *shares;
 	struct machine_console *virtio_console;
 	struct machine_extras *extras;
 

@@ -140,6 +140,20 @@ static int open_disks(struct resources *res, const struct vm_config *config, boo
 	return r;
 }
 
+static int open_shares(struct resources *res, const struct vm_config *config, struct err *err)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < config->share_count && r == 0; i++) {
+		const char *option = i == 0 && config->root.directory ? "--root" : "--share";
+
+		r = share_file_open(&res->shares[i], &config->shares[i], option, err);
+		if (r == 0)
+			res->share_count++;
+	}
+	return r;
+}
+
 static int open_nets(struct resources *res, const struct vm_config *config, struct err *err)
 {
 	int r = 0;
@@ -225,6 +239,8 @@ static int open_files(struct resources *res, const struct vm_config *config, boo
 		else
 			name_option(err, "--initrd");
 	}
+	if (r == 0)
+		r = open_shares(res, config, err);
 	return r == 0 ? open_disks(res, config, lock, err) : r;
 }
 
@@ -272,6 +288,9 @@ void resources_close(struct resources *res)
 		fd_close(&res->port_listen[i]);
 	}
 	res->port_count = 0;
+	for (unsigned i = 0; i < res->share_count; i++)
+		share_file_close(&res->shares[i]);
+	res->share_count = 0;
 	for (unsigned i = 0; i < res->net_count; i++)
 		net_file_close(&res->nets[i]);
 	res->net_count = 0;

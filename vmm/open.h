@@ -13,6 +13,7 @@
 #include "hull/err.h"
 #include "open_disk.h"
 #include "open_net.h"
+#include "open_share.h"
 
 struct resources {
 	int kvm;
@@ -34,6 +35,8 @@ struct resources {
 	unsigned disk_count;
 	struct net_file nets[CONFIG_MAX_NETS]; /* those of the configuration */
 	unsigned net_count;
+	struct share_file shares[CONFIG_MAX_SHARES]; /* those of the configuration */
+	unsigned share_count;
 	int decoded; /* a decoded kernel, or -1 */
 	char kernel_path[4096];
 };
@@ -41,7 +44,7 @@ struct resources {
 /* Opens everything `config` names. Errors name the path or the option. */
 int resources_open(struct resources *ret_res, const struct vm_config *config, struct err *err);
 
-/* Opens kernel, initrds and disks only, and locks no disk: what --dry-run checks. */
+/* Opens kernel, initrds, disks and shared directories only, and locks no disk: what --dry-run checks. */
 int resources_open_files(struct resources *ret_res, const struct vm_config *config, struct err *err);
 
 /* Closes what is open; zeroed and half-open objects are fine. */

@@ -123,7 +123,7 @@ static unsigned keep_net(const struct net_file *file, int *keep)
 static int confine_worker(const struct resources *res, const struct machine_worker *worker, struct err *err)
 {
 	int keep[CONFIG_MAX_INITRDS + 1 + CONFIG_MAX_DISKS + CONFIG_MAX_NETS * (2 * NET_MAX_PAIRS + 1) +
-		 CONFIG_MAX_PORTS + 12];
+		 CONFIG_MAX_PORTS + CONFIG_MAX_SHARES + 12];
 	unsigned n = 0;
 
 	keep[n++] = worker->control;
@@ -140,6 +140,8 @@ static int confine_worker(const struct resources *res, const struct machine_work
 		keep[n++] = res->disks[i].fd;
 	for (unsigned i = 0; i < res->net_count; i++)
 		n += keep_net(&res->nets[i], keep + n);
+	for (unsigned i = 0; i < res->share_count; i++)
+		keep[n++] = res->shares[i].link;
 	keep[n++] = res->vsock_listen;
 	for (unsigned i = 0; i < res->port_count; i++)
 		keep[n++] = res->port_listen[i];

@@ -89,7 +89,7 @@ static void settle(struct virtio_fs *fs)
 	virtio_end(&fs->dev);
 }
 
-/* From now on there is no server. */
+/* From now on there is no server. `why` NULL: as we wanted it. */
 static void give_up(struct virtio_fs *fs, const char *why)
 {
 	if (fs->gone)
@@ -100,9 +100,9 @@ static void give_up(struct virtio_fs *fs, const char *why)
 	memset(fs->queues, 0, sizeof(fs->queues));
 	fs->session = false;
 	fs->say_reset = false;
-	if (fs->dev.started)
+	if (why && fs->dev.started)
 		virtio_broken(&fs->dev, why);
-	else if (fs->dev.env.log)
+	else if (why && fs->dev.env.log)
 		log_guest(fs->dev.env.log, &fs->gone_limit, "virtio-fs: %s", why);
 	settle(fs);
 }
@@ -366,7 +366,7 @@ void virtio_fs_hang_up(struct virtio_dev *dev)
 	struct virtio_fs *fs = to_fs(dev);
 
 	loop_assert_held(dev->env.loop);
-	give_up(fs, "the file server was told to end");
+	give_up(fs, NULL);
 }
 
 /* The server gets guest memory, all of it, before anything else. */

@@ -15,8 +15,8 @@ struct virtio_fs_params {
 extern const struct virtio_type virtio_fs_type;
 
 /*
- * Ends the link: the server goes, a reset that waits for it completes, and nothing is in flight
- * any more. Before virtio_destroy(). A device that is running needs a reset then. Lock: the device's.
+ * Ends the link, before virtio_destroy(): the server goes, a reset that waits for it completes, and
+ * nothing is in flight any more. No guest runs. Lock: the device's.
  */
 void virtio_fs_hang_up(struct virtio_dev *dev);
 
