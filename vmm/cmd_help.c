@@ -9,7 +9,7 @@ static int list_commands(void)
 {
 	printf("hull: a virtual machine that starts like a process\n\n");
 	for (unsigned i = 0; command_table[i]; i++)
-		printf("  hull %-18s %s\n", command_table[i]->usage, command_table[i]->summary);
+		printf("  hull %-36s %s\n", command_table[i]->usage, command_table[i]->summary);
 	printf("\n'hull help COMMAND' says more.\n");
 	return 0;
 }
