@@ -107,8 +107,9 @@ unsigned request_out_data(const struct request *r, struct iovec *iov, unsigned c
 int request_put(struct request *r, const void *src, size_t len);
 
 /*
- * An operation: 0, -errno, or FS_LATER: `r` stays valid until request_finish(). *r is answered by its caller
- * otherwise. Its struct has been fetched by request_take() inside.
+ * An operation: 0, -errno, or FS_LATER: `r` stays valid until request_finish(), but has nothing of the
+ * chain's bytes any more: what was taken was copied, and the answer is a header alone. *r is answered by its
+ * caller otherwise. Its struct has been fetched by request_take() inside.
  */
 typedef int fs_op_fn(struct fs *fs, struct request *r);
 
@@ -270,7 +271,6 @@ void locks_interrupt(struct fs *fs, uint64_t unique);
 /* All that wait for locks are answered with `result`: before the rings stop. */
 void locks_cancel(struct fs *fs, int result);
 
-/* All locks are released, and all that wait are answered with -EINTR. */
 /* Forgets all locks; no request is put off any more (locks_cancel()). Also the end: frees what it has. */
 void locks_reset(struct fs *fs);
 
