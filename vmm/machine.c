@@ -209,6 +209,13 @@ static void on_first_output(void *arg)
 	report_phase(m->report, PHASE_CONSOLE);
 }
 
+static void on_output(void *arg)
+{
+	struct machine *m = arg;
+
+	__atomic_store_n(&m->report->console_ns, monotonic_ns(), __ATOMIC_RELAXED);
+}
+
 static int build_console(struct machine *m, struct err *err)
 {
 	const struct stream_stdio_config config = {
@@ -218,6 +225,7 @@ static int build_console(struct machine *m, struct err *err)
 		.quit = on_quit,
 		.panic = on_panic_line,
 		.first_output = on_first_output,
+		.output = on_output,
 		.arg = m,
 	};
 

@@ -105,10 +105,19 @@ static int open_input(void)
 	return fd >= 0 ? fd : fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
 }
 
+/*
+ * With COMMAND the streams are the command's: the console's output goes where hull's own messages go,
+ * if the user wants to see any, and it has no input.
+ */
 static void open_console(struct resources *res, const struct vm_config *config)
 {
 	if (config->console == CONSOLE_NONE)
 		return;
+	if (config->command.argv) {
+		if (config->log || config->log_level >= LOG_INFO)
+			res->console_out = fcntl(res->log, F_DUPFD_CLOEXEC, 3);
+		return;
+	}
 	res->console_in = open_input();
 	res->console_is_terminal = isatty(STDIN_FILENO);
 	res->console_out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);

@@ -50,6 +50,7 @@ enum { REPORT_TAIL_BYTES = 8192 };
 
 struct report {
 	uint64_t phase_ns[PHASES]; /* CLOCK_MONOTONIC; 0: not reached */
+	uint64_t console_ns;       /* CLOCK_MONOTONIC, of the last output on the console; atomic */
 	bool from_cache;           /* PHASE_DECODE found a decoded kernel */
 	bool paused;               /* the vCPUs are held back now; for who asks while it runs */
 	enum outcome outcome;

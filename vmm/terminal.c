@@ -36,7 +36,8 @@ void terminal_raw(struct terminal *t)
 	if (t->fd < 0 || !is_ours(t))
 		return;
 	cfmakeraw(&mode);
-	mode.c_oflag |= OPOST; /* hull's own lines appear on it as well */
+	if (!t->raw_output)
+		mode.c_oflag |= OPOST; /* hull's own lines appear on it as well */
 	mode.c_cc[VMIN] = 1;
 	mode.c_cc[VTIME] = 0;
 	set(t, &mode);

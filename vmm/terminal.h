@@ -11,12 +11,16 @@ struct terminal {
 	int fd;               /* -1: none */
 	struct termios saved; /* as the user had it */
 	bool raw;
+	bool raw_output; /* in raw mode output goes as it is, too */
 };
 
 /* Remembers the mode of `fd`; when it is not a terminal, all further calls do nothing. */
 void terminal_init(struct terminal *t, int fd);
 
-/* Every key goes to the guest, Ctrl-C too; output keeps its newline translation. Not in the background. */
+/*
+ * Every key goes to the guest, Ctrl-C too; output keeps its newline translation unless raw_output. Not in
+ * the background.
+ */
 void terminal_raw(struct terminal *t);
 
 /* Back to the mode that the user had. */

@@ -279,6 +279,8 @@ static void stdio_write(struct stream *stream, const void *buf, size_t len)
 
 	if (!s->watch.total && len && s->config.first_output)
 		s->config.first_output(s->config.arg);
+	if (len && s->config.output)
+		s->config.output(s->config.arg);
 	if (s->sink)
 		sink_write(s->sink, buf, len);
 	if (console_watch_feed(&s->watch, buf, len) && s->config.panic)

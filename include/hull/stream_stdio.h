@@ -50,6 +50,7 @@ struct stream_stdio_config {
 	void (*quit)(void *arg);  /* Ctrl-a x, each time */
 	void (*panic)(void *arg); /* the first line in which the guest's kernel says that it panicked */
 	void (*first_output)(void *arg); /* before the first byte of output */
+	void (*output)(void *arg);       /* at any output */
 	void *arg;
 };
 
