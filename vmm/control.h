@@ -20,6 +20,7 @@ enum control_kind {
 	CONTROL_VSOCK_SOCKET, /* the answer to CONTROL_VSOCK_CONNECT: a is the token; a descriptor, or b is an
 				 errno */
 	CONTROL_PAUSE,        /* stop the vCPUs until CONTROL_RESUME */
+	CONTROL_VSOCK_OPEN,   /* a is a port of the guest: connect to it for the descriptor */
 	/* To the supervisor. */
 	CONTROL_VSOCK_CONNECT, /* a is a token, b a port: connect to the socket for it */
 };

@@ -188,6 +188,11 @@ void machine_vsock_connected(struct machine *m, uint64_t token, int fd)
 	machine_nets_vsock_connected(m->nets, token, fd);
 }
 
+void machine_vsock_open(struct machine *m, uint32_t port, int fd)
+{
+	machine_nets_vsock_open(m->nets, port, fd);
+}
+
 /* ---- the console ---- */
 
 static void on_quit(void *arg)

@@ -126,6 +126,9 @@ void machine_status(struct machine *machine);
 /* The supervisor's answer to CONTROL_VSOCK_CONNECT: a socket, which is taken over, or -errno. */
 void machine_vsock_connected(struct machine *machine, uint64_t token, int fd);
 
+/* CONTROL_VSOCK_OPEN: connects `fd`, which is taken over, to `port` of the guest; else it is closed. */
+void machine_vsock_open(struct machine *machine, uint32_t port, int fd);
+
 /* Releases everything; half-built machines are fine. */
 void machine_finish(struct machine *machine);
 

@@ -104,7 +104,8 @@ static int build_vsock(struct machine_nets *nets, struct err *err)
 	if (r < 0)
 		return r;
 	nets->vsock_paths.dev = nets->vsock.dev;
-	log_line(m->log, LOG_INFO, "vsock: CID %u, %s", m->config->vsock.cid, m->res->vsock_path);
+	log_line(m->log, LOG_INFO, "vsock: CID %u%s%s", m->config->vsock.cid, m->res->vsock_path[0] ? ", " : "",
+		 m->res->vsock_path);
 	return machine_virtio_plug(m, &nets->vsock, SLOT_VSOCK, 0, err);
 }
 
@@ -143,6 +144,14 @@ void machine_nets_vsock_connected(struct machine_nets *nets, uint64_t token, int
 		vsock_paths_connected(&nets->vsock_paths, &nets->machine->loop, token, fd);
 	else
 		fd_close(&fd); /* nobody has asked */
+}
+
+void machine_nets_vsock_open(struct machine_nets *nets, uint32_t port, int fd)
+{
+	if (nets)
+		vsock_paths_open(&nets->vsock_paths, &nets->machine->loop, port, fd);
+	else
+		fd_close(&fd);
 }
 
 void machine_nets_status(struct machine_nets *nets)

@@ -24,6 +24,9 @@ int machine_nets_start(struct machine_nets *nets, struct err *err);
  */
 void machine_nets_vsock_connected(struct machine_nets *nets, uint64_t token, int fd);
 
+/* Connects `fd`, which is taken over, to `port` of the guest. NULL is fine. Main loop's lock. */
+void machine_nets_vsock_open(struct machine_nets *nets, uint32_t port, int fd);
+
 /* Writes what has passed into the log, a line for each device. Any thread. */
 void machine_nets_status(struct machine_nets *nets);
 

@@ -58,3 +58,18 @@ void vsock_paths_connected(struct vsock_paths *paths, struct loop *main_loop, ui
 	if (loop != main_loop)
 		loop_unlock(loop);
 }
+
+void vsock_paths_open(struct vsock_paths *paths, struct loop *main_loop, uint32_t port, int fd)
+{
+	struct loop *loop = paths->dev ? paths->dev->env.loop : NULL;
+
+	if (!loop) {
+		fd_close(&fd);
+		return;
+	}
+	if (loop != main_loop)
+		loop_lock(loop);
+	virtio_vsock_open(paths->dev, fd, port);
+	if (loop != main_loop)
+		loop_unlock(loop);
+}

@@ -41,4 +41,7 @@ void vsock_paths_init(struct vsock_paths *paths, int listen_fd, int control);
  */
 void vsock_paths_connected(struct vsock_paths *paths, struct loop *main_loop, uint64_t token, int fd);
 
+/* The supervisor's wish: `fd`, which is taken over, leads to `port` of the guest. Otherwise the same. */
+void vsock_paths_open(struct vsock_paths *paths, struct loop *main_loop, uint32_t port, int fd);
+
 #endif

@@ -62,6 +62,10 @@ static void handle_request(struct machine *m, const struct control_message *requ
 	case CONTROL_VSOCK_SOCKET:
 		vsock_socket(m, request, fd);
 		return; /* it has the descriptor */
+	case CONTROL_VSOCK_OPEN:
+		if (fd >= 0)
+			machine_vsock_open(m, (uint32_t)request->a, fd);
+		return; /* likewise */
 	}
 	fd_close(&fd);
 }
@@ -84,7 +88,7 @@ static void control_ready(struct loop_io *io, uint32_t events)
 		if (r != 1)
 			return; /* what else there is makes the descriptor ready again */
 		handle_request(c->machine, &request, fd);
-		if (request.kind == CONTROL_VSOCK_SOCKET)
+		if (request.kind == CONTROL_VSOCK_SOCKET || request.kind == CONTROL_VSOCK_OPEN)
 			return; /* it waits for another loop's turn: then others have theirs */
 	}
 }

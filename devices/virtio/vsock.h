@@ -78,6 +78,7 @@ struct vsock_connection {
 	uint32_t guest_port;
 	enum vsock_stage stage;
 	bool waits; /* for its turn */
+	bool quiet; /* the host is not told that the guest has accepted */
 	uint8_t pending;
 
 	struct loop_io io; /* the socket; fd -1: none, or not any more */

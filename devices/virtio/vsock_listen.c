@@ -7,6 +7,8 @@
  * when it does not, the client sees the end. What follows the line at once is the stream's
  * and stays in the socket: the line is looked at, and then taken without a byte more.
  *
+ * With virtio_vsock_open() the port comes with the socket: there is no line and no answer.
+ *
  * While no driver runs, or there are too many connections, clients wait to be accepted.
  */
 #include "vsock.h"
@@ -135,7 +137,8 @@ static void request(struct vsock_connection *c, uint32_t guest_port)
 {
 	struct virtio_vsock *vs = c->vs;
 
-	vs->half_open--;
+	if (c->stage == VSOCK_HELLO)
+		vs->half_open--;
 	c->stage = VSOCK_REQUESTED;
 	vsock_enter(c, guest_port, choose_port(vs, guest_port));
 	vsock_set_timer(c, answer_ns);
@@ -162,11 +165,33 @@ void vsock_hello(struct vsock_connection *c)
 		request(c, port);
 }
 
+void virtio_vsock_open(struct virtio_dev *dev, int fd, uint32_t port)
+{
+	struct virtio_vsock *vs = container_of(dev, struct virtio_vsock, dev);
+	struct vsock_connection *c;
+
+	loop_assert_held(dev->env.loop);
+	c = virtio_running(dev) ? vsock_new(vs, VSOCK_REQUESTED) : NULL;
+	if (!c) {
+		fd_close(&fd);
+		return;
+	}
+	c->quiet = true;
+	if (vsock_watch(c, fd) < 0) {
+		vsock_free(c);
+		return;
+	}
+	request(c, port);
+	vsock_rx_round(vs);
+}
+
 void vsock_say_ok(struct vsock_connection *c)
 {
 	char line[VSOCK_LINE];
 	const int len = snprintf(line, sizeof(line), "OK %u\n", c->host_port);
 
+	if (c->quiet)
+		return;
 	/* Nothing was sent to it yet, so that there is room: else it is gone, or as good as gone. */
 	if (send(c->io.fd, line, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT) != len)
 		c->deaf = true;

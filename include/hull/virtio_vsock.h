@@ -29,4 +29,11 @@ extern const struct virtio_type virtio_vsock_type;
  */
 void virtio_vsock_connected(struct virtio_dev *dev, uint64_t token, int fd);
 
+/*
+ * Connects to `port` of the guest on behalf of `fd`, a connected stream socket, which is the
+ * device's from now on: what is said there goes to the guest once it has accepted. A guest that
+ * refuses, has no driver or too many connections: the socket is closed. Lock: the device's.
+ */
+void virtio_vsock_open(struct virtio_dev *dev, int fd, uint32_t port);
+
 #endif
