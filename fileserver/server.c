@@ -62,6 +62,13 @@ bool fs_writeback(const struct fs *fs)
 	return fs->writeback;
 }
 
+uint64_t fs_valid_ns(const struct fs *fs)
+{
+	const uint64_t second = UINT64_C(1000000000), century = UINT64_C(100) * 365 * 86400;
+
+	return fs->share.cache == FILE_CACHE_LONG ? century * second : second;
+}
+
 void session_reset(struct fs *fs)
 {
 	locks_reset(fs);
