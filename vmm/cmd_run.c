@@ -13,11 +13,15 @@
 #include "open.h"
 #include "root_initrd.h"
 #include "root_kind.h"
+#include "share_process.h"
 #include "summary.h"
 #include "supervisor.h"
 
 /* More than any kernel: bounds what a decoded one may take in the cache. */
 static const uint64_t max_decoded_bytes = GIB(1);
+
+/* What the file servers get, when the machine has ended, for what they are at. */
+static const uint64_t shares_patience_ns = UINT64_C(10) * 1000000000;
 
 static int fail(const struct err *err)
 {
@@ -48,7 +52,8 @@ static int add_own_initrd(const struct vm_config *config, struct resources *res,
 	return 0;
 }
 
-static int start(const struct vm_config *config, struct resources *res, struct report *report)
+static int start(const struct vm_config *config, struct resources *res, struct share_processes *shares,
+		 struct report *report)
 {
 	struct err err = {0};
 	int r = resources_open(res, config, &err);
@@ -60,6 +65,8 @@ static int start(const struct vm_config *config, struct resources *res, struct r
 			     &report->from_cache, &err);
 	if (r == 0)
 		r = add_own_initrd(config, res, &err);
+	if (r == 0)
+		r = share_processes_start(shares, config, res->shares, res->log, &err);
 	if (r < 0)
 		return summary_failed(config, res->log, err.msg);
 	report_phase(report, PHASE_DECODE);
@@ -69,6 +76,7 @@ static int start(const struct vm_config *config, struct resources *res, struct r
 static int run(int argc, char *const argv[], uint64_t start_ns)
 {
 	static const char help_words[][8] = {"--help", "-h"};
+	struct share_processes shares = {0};
 	struct report *report = NULL;
 	struct resources res;
 	struct vm_config config;
@@ -87,8 +95,9 @@ static int run(int argc, char *const argv[], uint64_t start_ns)
 		return fail(&err);
 	report->phase_ns[PHASE_START] = start_ns;
 	report_phase(report, PHASE_PARSE);
-	status = start(&config, &res, report);
-	resources_close(&res);
+	status = start(&config, &res, &shares, report);
+	resources_close(&res); /* and so the links to the file servers */
+	share_processes_wait(&shares, shares_patience_ns);
 	report_destroy(report);
 	return status;
 }
