@@ -151,13 +151,22 @@ static size_t reason_line(const char *text, size_t len)
 		       line_with(text, len, "hull-init: "));
 }
 
-/* The guest's last words, unless the user has just read them on the same terminal. */
-static void print_tail(const struct report *r)
+/* With COMMAND the console is on stderr or nowhere (open.c), else on stdout. */
+static bool is_console_seen(const struct vm_config *config)
 {
+	if (config->command.argv)
+		return !config->log && config->log_level >= LOG_INFO;
+	return isatty(STDOUT_FILENO) && isatty(STDERR_FILENO);
+}
+
+/* The guest's last words, unless the user has just read them on the same terminal. */
+static void print_tail(const struct vm_config *config, const struct report *r)
+{
+	const bool seen = is_console_seen(config);
 	size_t len = min_u64(r->tail_len, REPORT_TAIL_BYTES);
 	size_t from = min_u64(last_lines(r->tail, len, TAIL_LINES), reason_line(r->tail, len));
 
-	if (len == 0 || (isatty(STDOUT_FILENO) && isatty(STDERR_FILENO)))
+	if (len == 0 || seen)
 		return;
 	say(STDERR_FILENO, "hull: the end of the guest's console:\n");
 	print_lines(STDERR_FILENO, r->tail + from, len - from, "  ");
@@ -173,8 +182,67 @@ static int crashed(const struct vm_config *config, int log, const struct report 
 	say_error(config, log, line);
 	if (registers)
 		print_lines(log, r->registers, strnlen(r->registers, sizeof(r->registers)), "  ");
-	print_tail(r);
+	print_tail(config, r);
 	return EXIT_GUEST_CRASHED;
+}
+
+/* ---- COMMAND ---- */
+
+int summary_command(const struct vm_config *config, int log, const struct agent_result *result,
+		    const char *name)
+{
+	char text[sizeof(result->text) + 400];
+	char shown[256];
+
+	text_escape(shown, sizeof(shown), name, strlen(name));
+	if (result->end == AGENT_END_FAILED) {
+		snprintf(text, sizeof(text), "%s: %s", shown, result->text);
+		say_error(config, log, text);
+	}
+	if (result->output_error) {
+		snprintf(text, sizeof(text), "%s: output is lost: %s: %s", shown, result->output,
+			 strerrordesc_np(result->output_error));
+		say_error(config, log, text);
+		return result->status ? result->status : EXIT_HULL_FAILED;
+	}
+	return result->status;
+}
+
+static bool has_status(const struct agent_result *result)
+{
+	return result && (result->end == AGENT_END_EXITED || result->end == AGENT_END_FAILED);
+}
+
+/* The machine was stopped because of what it did not do. */
+static int gave_up(const struct vm_config *config, int log, const struct report *r, const struct ending *e)
+{
+	char text[sizeof(e->command->text) + 128];
+
+	if (e->no_boot)
+		snprintf(text, sizeof(text), "the guest did not come up within %g s",
+			 (double)e->quiet_ns / 1e9);
+	else if (e->command && e->command->end == AGENT_END_NONSENSE)
+		snprintf(text, sizeof(text), "hull's agent in the guest does not keep to its protocol: %s",
+			 e->command->text);
+	else
+		snprintf(text, sizeof(text), "hull's agent in the guest ended before COMMAND");
+	say_error(config, log, text);
+	print_tail(config, r);
+	return EXIT_GUEST_CRASHED;
+}
+
+/* The guest ended by itself, and COMMAND has no status. */
+static int ended_before(const struct vm_config *config, int log, const struct report *r,
+			const struct ending *e, const char *how)
+{
+	char text[96];
+
+	if (e->signal)
+		return EXIT_BY_SIGNAL + e->signal;
+	snprintf(text, sizeof(text), "%s before COMMAND had ended", how);
+	say_error(config, log, text);
+	print_tail(config, r);
+	return EXIT_HULL_FAILED;
 }
 
 /* ---- the worker's end ---- */
@@ -233,15 +301,23 @@ static int failed(const struct vm_config *config, int log, const struct report *
 	return EXIT_HULL_FAILED;
 }
 
+static int ended_by_guest(const struct vm_config *config, int log, const struct report *r,
+			  const struct ending *e)
+{
+	const char *how =
+		r->outcome == OUTCOME_RESET ? "the guest reset the machine" : "the guest powered off";
+
+	return config->command.argv ? ended_before(config, log, r, e, how) : shut_down(config, log, e, how);
+}
+
 static int status_of(const struct vm_config *config, int log, const struct report *r, const struct ending *e)
 {
 	bool verbose = config->log_level >= LOG_INFO;
 
 	switch (r->outcome) {
 	case OUTCOME_POWEROFF:
-		return shut_down(config, log, e, "the guest powered off");
 	case OUTCOME_RESET:
-		return shut_down(config, log, e, "the guest reset the machine");
+		return ended_by_guest(config, log, r, e);
 	case OUTCOME_QUIT:
 		if (verbose)
 			say(log, "hull: stopped by the escape key\n");
@@ -254,17 +330,19 @@ static int status_of(const struct vm_config *config, int log, const struct repor
 		return crashed(config, log, r, true);
 	case OUTCOME_WATCHDOG:
 		say_error(config, log, "the guest's watchdog has expired");
-		print_tail(r);
+		print_tail(config, r);
 		return EXIT_GUEST_CRASHED;
 	case OUTCOME_FAIL_ENTRY:
 	case OUTCOME_MEMORY_LOST:
 	case OUTCOME_FAILED:
 		return failed(config, log, r);
 	case OUTCOME_STOPPED:
-		return stopped(config, log, e);
+		return e->no_boot || e->agent_lost ? gave_up(config, log, r, e) : stopped(config, log, e);
 	case OUTCOME_NONE:
 		break;
 	}
+	if (e->no_boot || e->agent_lost)
+		return gave_up(config, log, r, e);
 	if (e->killed_by_us)
 		return stopped(config, log, e);
 	return worker_died(config, log, e);
@@ -279,7 +357,9 @@ int summary_print(const struct vm_config *config, int log, const struct report *
 	if (!r)
 		return summary_failed(config, log, "out of memory");
 	*r = *shared; /* a copy: a worker that lives on cannot change it under us */
-	status = status_of(config, log, r, ending);
+	status = has_status(ending->command)
+			 ? summary_command(config, log, ending->command, config->command.argv[0])
+			 : status_of(config, log, r, ending);
 	if (config->log_level >= LOG_INFO)
 		print_details(log, r);
 	free(r);

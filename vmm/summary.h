@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent_session.h"
 #include "hull/config.h"
 #include "report.h"
 
@@ -17,6 +18,10 @@ struct ending {
 	uint64_t waited_ns; /* from then until the guest was stopped all the same; 0: it was not */
 	bool timed_out;     /* --timeout expired */
 	bool killed_by_us;  /* the worker did not stop when asked */
+	bool no_boot;       /* COMMAND: the guest gave no sign of life */
+	uint64_t quiet_ns;  /* for so long */
+	bool agent_lost;    /* COMMAND: the agent has gone, and the machine has not; or it talks nonsense */
+	const struct agent_result *command; /* COMMAND: how it ended; NULL: the machine ended before */
 };
 
 /* Prints one line about a failure of hull to `log` (and stderr) and returns the exit status. */
@@ -24,6 +29,10 @@ int summary_failed(const struct vm_config *config, int log, const char *text);
 
 /* With -v, prints one line about how hull goes on to `log`, unless its reader holds it up. */
 void summary_note(const struct vm_config *config, int log, const char *text);
+
+/* How a command ended, in words if need be; the exit status. `name`: of the program. */
+int summary_command(const struct vm_config *config, int log, const struct agent_result *result,
+		    const char *name);
 
 /* Prints the outcome, and with -v the timeline, to `log`; returns the exit status. */
 int summary_print(const struct vm_config *config, int log, const struct report *shared,

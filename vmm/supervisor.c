@@ -16,8 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "command_run.h"
 #include "control.h"
 #include "control_server.h"
+#include "hull/agent.h"
+#include "hull/arch.h"
 #include "hull/util.h"
 #include "run_dir.h"
 #include "summary.h"
@@ -27,6 +30,15 @@
 
 /* What a worker gets to end by itself, once asked. */
 static const uint64_t stop_grace_ns = UINT64_C(2) * 1000000000;
+
+/* What the output of COMMAND gets to be written when the machine was stopped before its end. */
+static const uint64_t drain_ns = UINT64_C(1) * 1000000000;
+
+/* What a machine gets to say why its agent has gone: mostly it is a panic. */
+static const uint64_t last_words_ns = UINT64_C(2) * 1000000000;
+
+/* How much longer the boot may take on a host that is emulated itself. */
+enum { EMULATED_FACTOR = 10 };
 
 /* Messages of the worker that are served before signals and the clock are looked at again. */
 enum { MESSAGES_A_ROUND = 16 };
@@ -59,7 +71,11 @@ struct supervisor {
 	enum stage stage;
 	uint64_t deadline_ns; /* of --timeout, or of what the stage waits for; 0: none */
 	struct answer answer;
-	unsigned untold; /* mask of enum control_kind: to the worker, before any further answer */
+	bool agent_came; /* COMMAND: its agent has connected */
+	struct command_run command;
+	uint64_t watch_ns; /* COMMAND: when patience with the boot, or with the end of the agent, ends; 0:
+			      none */
+	unsigned untold;   /* mask of enum control_kind: to the worker, before any further answer */
 	struct ending ending;
 };
 
@@ -120,6 +136,13 @@ static void stop(struct supervisor *s)
 	kill(s->worker, SIGCONT);
 }
 
+/* COMMAND is the one that is asked: a signal that it may heed. */
+static void signal_command(struct supervisor *s, int sig)
+{
+	if (command_run_signal(&s->command, sig) != COMMAND_HAS_IT)
+		stop(s); /* it does not run, and nothing would be lost */
+}
+
 /* Asks the guest to shut down: one that does not listen loses the grace period, and no more. */
 static void press_button(struct supervisor *s, uint64_t grace_ns)
 {
@@ -131,8 +154,12 @@ static void press_button(struct supervisor *s, uint64_t grace_ns)
 	s->ending.button_ns = now;
 	if (s->deadline_ns == 0 || end < s->deadline_ns)
 		s->deadline_ns = end;
-	tell(s, CONTROL_POWER_BUTTON);
 	kill(s->worker, SIGCONT);
+	if (s->config->command.argv) {
+		signal_command(s, s->ending.signal);
+		return;
+	}
+	tell(s, CONTROL_POWER_BUTTON);
 	snprintf(text, sizeof(text), "signal %d: pressed the power button; the guest has %g s to shut down",
 		 s->ending.signal, (double)grace_ns / 1e9);
 	summary_note(s->config, s->res->log, text);
@@ -152,6 +179,26 @@ static void handle_deadline(struct supervisor *s)
 	if (s->stage == STAGE_RUNS)
 		s->ending.timed_out = true;
 	hasten(s);
+}
+
+/* SIGINT, SIGQUIT or SIGUSR2 while COMMAND runs. */
+static void pass_signal(struct supervisor *s, int sig)
+{
+	enum command_signal what = command_run_signal(&s->command, sig);
+
+	if (what == COMMAND_HAS_IT)
+		return;
+	s->ending.signal = sig;
+	if (what == COMMAND_KILL)
+		kill_worker(s);
+	else
+		stop(s);
+}
+
+static bool is_for_command(const struct supervisor *s, int sig)
+{
+	return s->config->command.argv && s->stage == STAGE_RUNS &&
+	       (sig == SIGINT || sig == SIGQUIT || sig == SIGUSR2);
 }
 
 static void handle_end_signal(struct supervisor *s, int sig)
@@ -176,11 +223,19 @@ static void window_changed(struct supervisor *s)
 {
 	uint16_t cols, rows;
 
+	command_run_resize(&s->command);
 	if (!terminal_size(&cols, &rows) || (cols == s->cols && rows == s->rows))
 		return;
 	s->cols = cols;
 	s->rows = rows;
 	tell(s, CONTROL_RESIZE);
+}
+
+/* The terminal is the console's, or COMMAND's while it runs. */
+static void take_terminal(struct supervisor *s)
+{
+	if (s->res->console_is_terminal || (s->command.order.tty && s->command.state == AGENT_RUNS))
+		terminal_raw(&s->terminal);
 }
 
 /*
@@ -191,8 +246,7 @@ static void resume(struct supervisor *s)
 {
 	kill(s->worker, SIGCONT);
 	tell_resume(s);
-	if (s->res->console_is_terminal)
-		terminal_raw(&s->terminal);
+	take_terminal(s);
 	window_changed(s);
 }
 
@@ -215,10 +269,47 @@ static void send_answer(struct supervisor *s)
 		fd_close(&s->answer.fd);
 }
 
+/* A socket for the device of the worker, whose other end is *ret_ours; or -errno. */
+static int make_pair(int *ret_ours)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	*ret_ours = pair[0];
+	return pair[1];
+}
+
+/* The first to come is the agent: nothing of the user's runs in the guest before. */
+static int connect_agent(struct supervisor *s)
+{
+	struct err err = {0};
+	int ours = -1;
+	int fd = s->agent_came ? -ECONNREFUSED : make_pair(&ours);
+
+	if (fd < 0)
+		return fd;
+	s->agent_came = true;
+	s->watch_ns = 0;
+	if (command_run_start(&s->command, ours, &err) < 0) {
+		summary_failed(s->config, s->res->log, err.msg);
+		fd_close(&fd);
+		return -ECONNREFUSED;
+	}
+	return fd;
+}
+
 /* The port is any: the path for it is made here, and it leads to what the user put there or to nothing. */
+static int connect_port(struct supervisor *s, uint32_t port)
+{
+	if (port == AGENT_PORT && s->config->command.argv)
+		return connect_agent(s);
+	return s->config->vsock.implied ? -ECONNREFUSED : vsock_paths_connect(s->res->vsock_path, port);
+}
+
 static void connect_vsock(struct supervisor *s, const struct control_message *request)
 {
-	int fd = vsock_paths_connect(s->res->vsock_path, request->b);
+	int fd = connect_port(s, request->b);
 
 	s->answer = (struct answer){
 		.message = {.kind = CONTROL_VSOCK_SOCKET, .a = request->a, .b = fd < 0 ? (uint32_t)-fd : 0},
@@ -339,12 +430,37 @@ static int on_resume(void *arg, struct err *err)
 	return 0;
 }
 
+/* A way to the agent, through the guest's vsock. */
+static int on_exec(void *arg, int *ret_fd, struct err *err)
+{
+	const struct control_message message = {.kind = CONTROL_VSOCK_OPEN, .a = AGENT_PORT};
+	struct supervisor *s = arg;
+	int ours = -1, fd, r;
+
+	if (!s->config->command.argv && !s->config->agent)
+		return err_set(err, -ENOTCONN, "it has no agent: it was started without COMMAND and --agent");
+	if (s->config->command.argv && s->command.state != AGENT_RUNS)
+		return err_set(err, -EAGAIN, "its COMMAND does not run yet, or not any more");
+	fd = make_pair(&ours);
+	if (fd < 0)
+		return err_errno(err, fd, "socket");
+	r = control_send(s->control, &message, fd);
+	fd_close(&fd);
+	if (r < 0) {
+		fd_close(&ours);
+		return err_set(err, r, "it is busy");
+	}
+	*ret_fd = ours;
+	return 0;
+}
+
 static const struct control_server_ops server_ops = {
 	.status = on_status,
 	.stop = on_stop,
 	.kill = on_kill,
 	.pause = on_pause,
 	.resume = on_resume,
+	.exec = on_exec,
 };
 
 /* Without a place for its socket a VM runs all the same; without a name of its own it does not. */
@@ -388,7 +504,10 @@ static void handle_signal(struct supervisor *s, int sig)
 	case SIGCHLD:
 		break;
 	default:
-		handle_end_signal(s, sig);
+		if (is_for_command(s, sig))
+			pass_signal(s, sig);
+		else
+			handle_end_signal(s, sig);
 		break;
 	}
 }
@@ -435,6 +554,106 @@ static int block_signals(struct supervisor *s, struct err *err)
 	return s->signals < 0 ? err_errno(err, -errno, "signals") : 0;
 }
 
+/* ---- COMMAND ---- */
+
+static void start_watch(struct supervisor *s)
+{
+	const uint64_t given = s->config->command.boot_timeout_ns;
+	const bool slow = given == CONFIG_DEFAULT_BOOT_TIMEOUT_NS && arch_host_is_emulated();
+
+	s->ending.quiet_ns = slow ? given * EMULATED_FACTOR : given;
+	if (s->config->command.argv)
+		s->watch_ns = monotonic_ns() + s->ending.quiet_ns;
+}
+
+/* What the worker says of the console can put the end off, and no more. */
+static void handle_watch(struct supervisor *s)
+{
+	const uint64_t now = monotonic_ns();
+	const uint64_t spoke = __atomic_load_n(&s->report->console_ns, __ATOMIC_RELAXED);
+	const bool paused = __atomic_load_n(&s->report->paused, __ATOMIC_RELAXED);
+	const uint64_t last = paused ? now : min_u64(spoke, now);
+
+	s->watch_ns = 0;
+	if (s->stage != STAGE_RUNS)
+		return;
+	if (s->agent_came) {
+		s->ending.agent_lost = true;
+		stop(s);
+	} else if (last + s->ending.quiet_ns > now) {
+		s->watch_ns = last + s->ending.quiet_ns;
+	} else {
+		s->ending.no_boot = true;
+		stop(s);
+	}
+}
+
+/* The machine has no other purpose than COMMAND. */
+static void serve_command(struct supervisor *s)
+{
+	if (!command_run_look(&s->command))
+		return;
+	s->ending.command = command_run_result(&s->command);
+	if (s->stage >= STAGE_STOPPING)
+		return;
+	switch (s->ending.command->end) {
+	case AGENT_END_CUT:
+		s->watch_ns = monotonic_ns() + last_words_ns;
+		break;
+	case AGENT_END_NONSENSE:
+		s->ending.agent_lost = true;
+		stop(s);
+		break;
+	default:
+		stop(s);
+		break;
+	}
+}
+
+/*
+ * The machine has gone, and what its command has said is still on its way to a reader who may be slow: he is
+ * waited for, unless somebody has asked for the end.
+ */
+static void drain(struct supervisor *s)
+{
+	const bool stopped = s->ending.signal || s->ending.timed_out;
+	const uint64_t end = stopped ? monotonic_ns() + drain_ns : s->deadline_ns;
+
+	fd_close(&s->answer.fd);
+	while (s->command.session && !command_run_result(&s->command)) {
+		struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN},
+				       {.fd = command_run_fd(&s->command), .events = POLLIN}};
+		const uint64_t now = monotonic_ns();
+		const uint64_t left = end > now ? end - now : 0;
+		const struct timespec ts = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
+		struct signalfd_siginfo info;
+
+		if (end && left == 0)
+			return;
+		if (ppoll(fds, ARRAY_SIZE(fds), end ? &ts : NULL, NULL) <= 0)
+			continue;
+		if (command_run_look(&s->command))
+			s->ending.command = command_run_result(&s->command);
+		if (!fds[0].revents || read(s->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
+			continue;
+		if (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM || info.ssi_signo == SIGHUP) {
+			s->ending.signal = s->ending.signal ? s->ending.signal : (int)info.ssi_signo;
+			return;
+		}
+	}
+}
+
+/* In the caller's directory when the guest's files are the host's. */
+static int prepare_command(struct supervisor *s, struct err *err)
+{
+	const struct vm_config *config = s->config;
+	const bool own_dir = config->root.directory && strcmp(config->root.path, "/") == 0;
+
+	if (!config->command.argv)
+		return 0;
+	return command_run_init(&s->command, &config->command, own_dir, true, &s->terminal, err);
+}
+
 /* ---- the life of a worker ---- */
 
 static int start_worker(struct supervisor *s, struct report *report, struct err *err)
@@ -459,22 +678,32 @@ static bool worker_ended(struct supervisor *s)
 	return waitpid(s->worker, &s->ending.wait_status, WNOHANG) != 0;
 }
 
+/* Of those that are set; 0: none. */
+static uint64_t next_deadline(const struct supervisor *s)
+{
+	if (!s->deadline_ns || !s->watch_ns)
+		return s->deadline_ns | s->watch_ns;
+	return min_u64(s->deadline_ns, s->watch_ns);
+}
+
 /* Waits for a signal, the worker or the deadline, and deals with what there is. False: the worker has ended.
  */
 static bool go_on(struct supervisor *s)
 {
-	struct pollfd fds[2 + CONTROL_SERVER_FDS] = {
+	struct pollfd fds[3 + CONTROL_SERVER_FDS] = {
 		{.fd = s->signals, .events = POLLIN},
 		{.fd = s->control, .events = s->answer.waits || s->untold ? POLLOUT : POLLIN},
+		{.fd = command_run_fd(&s->command), .events = POLLIN},
 	};
-	unsigned clients = control_server_fds(s->server, fds + 2, CONTROL_SERVER_FDS);
+	unsigned clients = control_server_fds(s->server, fds + 3, CONTROL_SERVER_FDS);
 	uint64_t now = monotonic_ns();
-	uint64_t left = s->deadline_ns > now ? s->deadline_ns - now : 0;
+	uint64_t end = next_deadline(s);
+	uint64_t left = end > now ? end - now : 0;
 	const struct timespec ts = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
 
 	/* Interrupted when hull itself was stopped and continued; nothing is ready then. */
-	if (ppoll(fds, 2 + clients, s->deadline_ns ? &ts : NULL, NULL) < 0) {
-		for (unsigned i = 0; i < 2 + clients; i++)
+	if (ppoll(fds, 3 + clients, end ? &ts : NULL, NULL) < 0) {
+		for (unsigned i = 0; i < 3 + clients; i++)
 			fds[i].revents = 0;
 	}
 	if (fds[0].revents)
@@ -483,31 +712,38 @@ static bool go_on(struct supervisor *s)
 		return false;
 	if (s->deadline_ns && monotonic_ns() >= s->deadline_ns)
 		handle_deadline(s);
+	if (s->watch_ns && monotonic_ns() >= s->watch_ns)
+		handle_watch(s);
 	if (fds[1].revents)
 		serve_control(s);
-	control_server_ready(s->server, fds + 2, clients);
+	if (fds[2].revents)
+		serve_command(s);
+	control_server_ready(s->server, fds + 3, clients);
 	return true;
 }
 
 static int run(struct supervisor *s, struct report *report, struct err *err)
 {
-	int r = block_signals(s, err);
+	int r = prepare_command(s, err);
 
+	if (r == 0)
+		r = block_signals(s, err);
 	if (r == 0)
 		r = start_server(s, err);
 	if (r < 0)
 		return r;
 	terminal_init(&s->terminal, STDIN_FILENO);
-	if (s->res->console_is_terminal)
-		terminal_raw(&s->terminal);
+	take_terminal(s);
 	r = start_worker(s, report, err);
 	if (r == 0) {
 		s->started_ns = monotonic_ns();
 		if (s->config->timeout_ns)
 			s->deadline_ns = monotonic_ns() + s->config->timeout_ns;
+		start_watch(s);
 		window_changed(s); /* since it was asked for before the signal was listened to */
 		while (go_on(s))
 			;
+		drain(s);
 	}
 	terminal_restore(&s->terminal);
 	return r;
@@ -532,6 +768,7 @@ int supervise(const struct vm_config *config, const struct resources *res, struc
 		status = summary_failed(config, res->log, err.msg);
 	else
 		status = summary_print(config, res->log, report, &s.ending);
+	command_run_finish(&s.command);
 	control_server_destroy(s.server);
 	fd_close(&s.answer.fd);
 	fd_close(&s.control);

@@ -52,6 +52,9 @@ void arch_acpi_machine(unsigned cpus, uint64_t bytes, unsigned phys_bits, struct
 
 /* ---- the CPU model ---- */
 
+/* The host's own CPU is emulated by software: everything takes many times as long. */
+bool arch_host_is_emulated(void);
+
 struct arch_cpu_model; /* CPUID as the guest will see it, but for what differs per vCPU */
 
 /* Makes the model of a machine with `cpus` vCPUs in one package. */
