@@ -39,8 +39,9 @@ struct agent_session {
 	struct agent_size size;
 	unsigned closed; /* bit 1, 2: an output that the agent is to be told of */
 
-	struct agent_result result; /* the reader's until AGENT_ENDED; so the next two */
-	bool deaf[3];               /* by descriptor of the command: nobody takes that output */
+	struct agent_result result; /* the reader's until AGENT_ENDED; so the next three */
+	bool has_started;
+	bool deaf[3]; /* by descriptor of the command: nobody takes that output */
 	struct agent_decoder decoder;
 
 	bool ordered;  /* the writer's, as all below */
@@ -438,7 +439,8 @@ static void take_hello(struct agent_session *s, const struct agent_piece *p)
 
 static void take_start(struct agent_session *s, const struct agent_piece *p)
 {
-	if (p->type == AGENT_STARTED)
+	s->has_started = p->type == AGENT_STARTED;
+	if (s->has_started)
 		set_state(s, AGENT_RUNS);
 	else if (p->type == AGENT_FAILED)
 		failed(s, p);
@@ -600,6 +602,11 @@ void agent_session_resize(struct agent_session *s, uint16_t rows, uint16_t cols)
 const struct agent_result *agent_session_result(const struct agent_session *s)
 {
 	return &s->result;
+}
+
+bool agent_session_has_started(const struct agent_session *s)
+{
+	return s->has_started;
 }
 
 void agent_session_destroy(struct agent_session *s)

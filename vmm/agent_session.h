@@ -88,6 +88,9 @@ void agent_session_resize(struct agent_session *session, uint16_t rows, uint16_t
 /* After AGENT_ENDED. */
 const struct agent_result *agent_session_result(const struct agent_session *session);
 
+/* After AGENT_ENDED: the command has run. */
+bool agent_session_has_started(const struct agent_session *session);
+
 /* Ends the threads wherever they are, and the connection. NULL is fine. */
 void agent_session_destroy(struct agent_session *session);
 

@@ -16,6 +16,7 @@ struct command {
 
 extern const struct command cmd_run;
 extern const struct command cmd_ps;
+extern const struct command cmd_exec;
 extern const struct command cmd_stop;
 extern const struct command cmd_pause;
 extern const struct command cmd_resume;
