@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent.h"
+
 /* vdprintf() and no stdio: a line reaches the console whole, or as far as it came. */
 static void print(const char *fmt, va_list ap)
 {
@@ -67,13 +69,6 @@ char *read_file(const char *path)
 	return text;
 }
 
-static void mount_kernel(const char *type, const char *dir)
-{
-	mkdir(dir, 0755);
-	if (mount(type, dir, type, MS_NOSUID, NULL) < 0 && errno != EBUSY)
-		say("cannot mount %s on %s: %s", type, dir, strerror(errno));
-}
-
 /* Returns only when `path` cannot be executed. */
 static void try_init(const char *path, char **argv)
 {
@@ -97,34 +92,78 @@ static void open_console(void)
 		close(fd);
 }
 
-int main(int argc, char **argv)
+/* All that is around the root; this process is in it afterwards. */
+static void enter_root(const struct settings *settings)
+{
+	static const char *const target = "/root";
+	bool shown = true;
+	char *servers = NULL;
+
+	if (settings->hostname[0] && sethostname(settings->hostname, strlen(settings->hostname)) < 0)
+		say("host name %s: %s", settings->hostname, strerror(errno));
+	if (has_root(settings))
+		mount_root(settings, target);
+	start_network(settings);
+	if (has_root(settings)) {
+		shown = show_name_servers(target);
+		if (!shown)
+			servers = read_file(RESOLV_CONF);
+		switch_root(target, settings->command);
+	} else {
+		unlink("/init");
+		unlink("/root.conf");
+		mkdir("/etc", 0755);
+		if (access(RESOLV_CONF, F_OK) == 0 && rename(RESOLV_CONF, "/etc/resolv.conf") < 0)
+			say("no name servers: %s", strerror(errno));
+	}
+	if (!settings->command)
+		return;
+	mount_for_command(settings);
+	if (servers)
+		write_name_servers(servers);
+}
+
+static void __attribute__((noreturn)) hand_over(const struct settings *settings, char **argv)
 {
 	static const char *const places[] = {"/sbin/init", "/etc/init", "/bin/init", "/bin/sh"};
+
+	if (settings->init[0]) {
+		try_init(settings->init, argv);
+		/* As the kernel does: who asks for one init gets no other. */
+		die("init=%s: not found in the root file system, or not executable", settings->init);
+	}
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		try_init(places[i], argv);
+	die("no init in the root file system: looked for /sbin/init, /etc/init, /bin/init and /bin/sh");
+}
+
+int main(int argc, char **argv)
+{
 	static char *no_arguments[2];
-	struct settings settings;
+	static struct settings settings;
+	pid_t pid;
 
 	if (getpid() != 1) {
 		dprintf(STDERR_FILENO, "hull-init: is the first process of a guest, nothing else\n");
 		return 1;
 	}
+	umask(022);
 	mount_kernel("devtmpfs", "/dev");
 	mount_kernel("proc", "/proc");
 	mount_kernel("sysfs", "/sys");
-	read_settings(&settings);
+	parse_settings(&settings, read_file("/root.conf"), read_file("/proc/cmdline"));
 	load_modules();
 	open_console();
-	mount_root(&settings, "/root");
-	start_network(&settings);
-	show_name_servers("/root");
-	switch_root("/root");
-	if (argc < 1)
-		argv = no_arguments;
-	if (settings.init[0]) {
-		try_init(settings.init, argv);
-		/* As the kernel does: who asks for one init gets no other. */
-		die("init=%s: not found in the root file system, or not executable", settings.init);
+	enter_root(&settings);
+	mount_shares(&settings);
+	if (settings.command)
+		agent_run_machine();
+	if (settings.agent) {
+		pid = fork();
+		if (pid == 0)
+			agent_serve(argc < 1 ? NULL : argv[0]);
+		if (pid < 0)
+			say("the agent cannot be started: %s", strerror(errno));
 	}
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-		try_init(places[i], argv);
-	die("no init in the root file system: looked for /sbin/init, /etc/init, /bin/init and /bin/sh");
+	hand_over(&settings, argc < 1 ? no_arguments : argv);
 }

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guest's first stage: PID 1 of the small initramfs that hull makes for
- * --root IMAGE. It loads modules, mounts the root and hands over to its init.
+ * The guest's first stage: PID 1 of the small initramfs that hull makes for --root, for
+ * COMMAND and for --agent. It loads modules and mounts the root, and hands over to its init, or,
+ * as the agent, stays and runs what the host asks for.
  *
  *	/init            this program
- *	/root.conf       lines "device PATH", "mode ro|rw|cow", "fstype NAME", "dhcp INTERFACE"
+ *	/root.conf       lines of words; \040, \134 and \012 are a space, a backslash and a newline in them:
+ *	                 "device PATH" or "tag NAME" (the root; neither: this initramfs), "mode ro|rw|cow",
+ *	                 "fstype NAME", "dhcp INTERFACE", "hostname NAME", "share TAG PATH ro|rw",
+ *	                 "command" (it is the agent), "agent" (an agent beside the root's init)
  *	/modules/order   names of the files in /modules, in the order of loading
  *	/modules/NAME    uncompressed modules
  *
@@ -17,18 +21,36 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { WORD_MAX = 1024 };
+enum {
+	WORD_MAX = 1024,
+	PATH_WORD_MAX = 4096,
+	TAG_MAX = 37, /* with its end: 36 bytes at most (virtio 1.2, 5.11.4) */
+	SHARES_MAX = 16,
+};
 
 #define RESOLV_CONF "/resolv.conf" /* of this stage: what the DHCP server said */
 
+/* A directory of the host. */
+struct share {
+	char tag[TAG_MAX];
+	char path[PATH_WORD_MAX]; /* in the root */
+	bool read_only;
+};
+
 struct settings {
 	char device[WORD_MAX];
-	char fstype[WORD_MAX]; /* "": try what the kernel knows */
-	char flags[WORD_MAX];  /* for mount's last argument */
-	char init[WORD_MAX];   /* "": the usual places */
-	char dhcp[WORD_MAX];   /* the interface with a DHCP server; "": none */
+	char tag[WORD_MAX];      /* of the root's share: then there is no device; "" both: the initramfs */
+	char fstype[WORD_MAX];   /* "": try what the kernel knows */
+	char flags[WORD_MAX];    /* for mount's last argument */
+	char init[WORD_MAX];     /* "": the usual places */
+	char dhcp[WORD_MAX];     /* the interface with a DHCP server; "": none */
+	char hostname[WORD_MAX]; /* "": as the kernel has it */
 	bool read_only;
 	bool cow; /* changes go to memory: an overlay */
+	bool command;
+	bool agent;
+	struct share shares[SHARES_MAX];
+	unsigned share_count;
 };
 
 /* One line on the console. */
@@ -40,22 +62,49 @@ void die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 /* A whole file, NUL-terminated, in memory that is never freed; "" when it cannot be read. */
 char *read_file(const char *path);
 
-/* Takes /root.conf, then the kernel's command line, which wins (settings.c). */
-void read_settings(struct settings *ret);
+/* Takes /root.conf's text, then that of the kernel's command line, which wins (settings.c). */
+void parse_settings(struct settings *ret, const char *conf, const char *cmdline);
 
 /* Loads what /modules/order names, and frees it (modules.c). */
 void load_modules(void);
 
-/* Waits for the device and mounts it at `target` (root.c). */
+/* Mounts one of the kernel's own file systems; says why when it cannot (mounts.c). */
+void mount_kernel(const char *type, const char *dir);
+
+/* Makes a directory and those above it: 0 also when it is there, or -errno (mounts.c). */
+int make_dirs(const char *path);
+
+/* In the root: what nobody else mounts in COMMAND mode (mounts.c). */
+void mount_for_command(const struct settings *settings);
+
+/* In the root: the host's directories (mounts.c). */
+void mount_shares(const struct settings *settings);
+
+/* Whether there is a root to be mounted: else this initramfs is it. */
+static inline bool has_root(const struct settings *settings)
+{
+	return settings->tag[0] || settings->device[0];
+}
+
+/* Waits for the device, or takes the share, and mounts it at `target` (root.c). */
 void mount_root(const struct settings *settings, const char *target);
 
-/* Configures the interface of settings->dhcp; says why when it cannot (net.c). */
+/* Loopback, and the interface of settings->dhcp; says why when it cannot (net.c). */
 void start_network(const struct settings *settings);
 
-/* Shows the name servers in the root at `target` (net.c). */
-void show_name_servers(const char *target);
+/*
+ * Shows the name servers in the root at `target` (net.c). False: there they are a link, and
+ * write_name_servers() must do it.
+ */
+bool show_name_servers(const char *target);
 
-/* Makes `target` the root; /dev, /proc and /sys go along (root.c). */
-void switch_root(const char *target);
+/*
+ * In the root of COMMAND mode: /etc/resolv.conf is a link to a file that a service would write to /run, which
+ * is memory: does so with `text` (net.c).
+ */
+void write_name_servers(const char *text);
+
+/* Makes `target` the root; /dev, /proc and /sys go along, to directories that are made if `make` (root.c). */
+void switch_root(const char *target, bool make);
 
 #endif

@@ -143,15 +143,14 @@ void start_network(const struct settings *settings)
 {
 	int fd, r;
 
-	if (!settings->dhcp[0])
-		return;
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0) {
-		say("no network in this kernel: %s", strerror(errno));
+		if (settings->dhcp[0])
+			say("no network in this kernel: %s", strerror(errno));
 		return;
 	}
 	bring_up(fd, "lo");
-	r = configure(fd, settings->dhcp);
+	r = settings->dhcp[0] ? configure(fd, settings->dhcp) : 0;
 	if (r < 0)
 		say("%s is not configured: %s", settings->dhcp, strerror(-r));
 	close(fd);
@@ -161,23 +160,51 @@ void start_network(const struct settings *settings)
  * Our file over the root's, which stays as it is: only when that is a plain file, or
  * can be made; a link leads to a program that keeps the file by itself.
  */
-void show_name_servers(const char *target)
+bool show_name_servers(const char *target)
 {
 	char path[WORD_MAX];
 	struct stat st;
 	int fd;
 
 	if (access(RESOLV_CONF, F_OK) < 0)
-		return;
+		return true;
 	snprintf(path, sizeof(path), "%s/etc/resolv.conf", target);
 	if (lstat(path, &st) < 0) {
 		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 		if (fd < 0)
-			return;
+			return true;
 		close(fd);
 	} else if (!S_ISREG(st.st_mode)) {
-		return;
+		return !S_ISLNK(st.st_mode);
 	}
 	if (mount(RESOLV_CONF, path, NULL, MS_BIND, NULL) < 0)
 		say("no name servers in %s: %s", path, strerror(errno));
+	return true;
+}
+
+void write_name_servers(const char *text)
+{
+	char path[PATH_WORD_MAX];
+	ssize_t len = readlink("/etc/resolv.conf", path, sizeof(path) - 1);
+	char *slash;
+	int fd;
+
+	if (len <= 0 || chdir("/etc") < 0)
+		return;
+	path[len] = '\0';
+	/* As services have it; anything else may be a file of the root, or of the host. */
+	if (strncmp(path, "/run/", 5) != 0 && strncmp(path, "../run/", 7) != 0)
+		return;
+	slash = strrchr(path, '/');
+	*slash = '\0';
+	if (make_dirs(path) == 0) {
+		*slash = '/';
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+		if (fd >= 0 && write(fd, text, strlen(text)) < 0)
+			say("no name servers in %s: %s", path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+	}
+	if (chdir("/") < 0)
+		die("/: %s", strerror(errno));
 }

@@ -112,47 +112,86 @@ static void mount_disk(const struct settings *s, const char *target)
 		    strerror(errno));
 }
 
-/* The disk below, memory above: what the guest writes ends with it. */
+/* The root's share, a directory of the host. */
+static void mount_directory(const struct settings *s, const char *target)
+{
+	if (mount(s->tag, target, "virtiofs", s->read_only ? MS_RDONLY : 0, NULL) == 0)
+		return;
+	if (errno == ENODEV)
+		die("--root: this kernel has no virtiofs (CONFIG_VIRTIO_FS, or the modules fuse and virtiofs)");
+	if (errno == EINVAL)
+		die("--root: hull has no directory with the tag %s, or its device has not appeared", s->tag);
+	die("--root: cannot mount the host's directory: %s", strerror(errno));
+}
+
+static void mount_lower(const struct settings *s, const char *target)
+{
+	if (s->tag[0])
+		mount_directory(s, target);
+	else
+		mount_disk(s, target);
+}
+
+/*
+ * The root below, memory above: what the guest writes ends with it. A share has no file handles, without
+ * which overlayfs must be told that its inode numbers are good ones (xino): else files would seem
+ * to be on another device than their directories. redirect_dir: directories can be renamed.
+ */
 static void mount_overlay(const char *target)
 {
+	static const char *const options[] = {
+		"lowerdir=/lower,upperdir=/cow/upper,workdir=/cow/work,index=off,xino=on,redirect_dir=on",
+		"lowerdir=/lower,upperdir=/cow/upper,workdir=/cow/work",
+	};
+
 	if (mount("tmpfs", "/cow", "tmpfs", 0, "mode=0755") < 0)
 		die("cannot mount memory for the changes: %s", strerror(errno));
 	mkdir("/cow/upper", 0755);
 	mkdir("/cow/work", 0755);
-	if (mount("overlay", target, "overlay", 0, "lowerdir=/lower,upperdir=/cow/upper,workdir=/cow/work") <
-	    0)
-		die("cannot mount the overlay for mode cow: %s", strerror(errno));
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		if (mount("overlay", target, "overlay", 0, options[i]) == 0)
+			return;
+	}
+	if (errno == ENODEV)
+		die("mode cow: this kernel has no overlay (CONFIG_OVERLAY_FS, or the module overlay)");
+	die("cannot mount the overlay for mode cow: %s", strerror(errno));
 }
 
 void mount_root(const struct settings *settings, const char *target)
 {
 	mkdir(target, 0755);
-	wait_for(settings->device);
+	if (!settings->tag[0])
+		wait_for(settings->device);
 	if (!settings->cow) {
-		mount_disk(settings, target);
+		mount_lower(settings, target);
 		return;
 	}
 	mkdir("/lower", 0755);
 	mkdir("/cow", 0755);
-	mount_disk(settings, "/lower");
+	mount_lower(settings, "/lower");
 	mount_overlay(target);
 }
 
-/* A root without such a directory gets by without: its init may be a program that needs none. */
-static void take_along(const char *dir, const char *target)
+/*
+ * A root without such a directory gets by without: its init may be a program that needs none.
+ * COMMAND mode needs them, and makes them.
+ */
+static void take_along(const char *dir, const char *target, bool make)
 {
 	char to[WORD_MAX];
 
 	snprintf(to, sizeof(to), "%s%s", target, dir);
+	if (make && mkdir(to, 0755) < 0 && errno == EROFS && access(to, F_OK) < 0)
+		say("the root has no directory %s, and is read-only: nothing is mounted there", dir);
 	if (mount(dir, to, NULL, MS_MOVE, NULL) < 0)
 		umount2(dir, MNT_DETACH);
 }
 
-void switch_root(const char *target)
+void switch_root(const char *target, bool make)
 {
-	take_along("/dev", target);
-	take_along("/proc", target);
-	take_along("/sys", target);
+	take_along("/dev", target, make);
+	take_along("/proc", target, make);
+	take_along("/sys", target, make);
 	unlink("/init");
 	unlink("/root.conf");
 	/* pivot_root() does not work on the first root: the new one is moved over it. */
