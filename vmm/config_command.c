@@ -199,6 +199,8 @@ static int choose_root(struct vm_config *c, struct err *err)
 
 	if (c->root.path[0] || c->initrd_count > 0)
 		return 0;
+	if (c->disk_count > 0 && strstr(c->append, "root=/dev/")) /* the first stage will look there */
+		return 0;
 	if (c->disk_count > 0)
 		return err_set(
 			err, -EINVAL,

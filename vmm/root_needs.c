@@ -68,11 +68,14 @@ static void list_image(const struct vm_config *c, enum filesystem_kind kind, str
 static void list_root(const struct vm_config *c, enum filesystem_kind kind, struct needs *needs)
 {
 	bool mounts = c->share_count > (c->root.directory ? 1u : 0u);
+	size_t len;
 
 	if (c->disk_count > 0)
 		need(needs, "virtio_blk", "a disk");
 	if (c->root.path[0] && !c->root.directory)
 		list_image(c, kind, needs);
+	else if (!c->root.path[0] && boot_cmdline_find(c->append, "root=/dev/", &len))
+		list_image(c, FILESYSTEM_UNKNOWN, needs); /* a disk that only the kernel's words name */
 	if (c->share_count > 0)
 		need(needs, "virtiofs", "a directory of the host (--root, --share)");
 	if (c->root.path[0] && c->root.mode == ROOT_COW)

@@ -90,6 +90,10 @@ static void test_roots(void **state)
 	assert_int_equal(c.share_count, 0);
 	/* Nothing that could be run. */
 	refused(WORDS(W("-dx"), W("--"), W("true")), "--disk", "--root IMAGE");
+	/* The kernel's words name the disk. */
+	c = accepted(WORDS(W("-dx"), W("-a"), W("root=/dev/vda"), W("--"), W("true")));
+	assert_string_equal(c.root.path, "");
+	assert_int_equal(c.disk_count, 1);
 	/* Shares come after the root. */
 	c = accepted(WORDS(W("--share=.:/w"), W("--"), W("true")));
 	assert_int_equal(c.share_count, 2);

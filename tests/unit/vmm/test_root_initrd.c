@@ -197,6 +197,9 @@ static void modules_for_commands(void **state)
 	modules_are(WORDS(W("--"), W("x")), FILESYSTEM_UNKNOWN, expected);
 	/* An image's file system is none of a directory's needs. */
 	modules_are(WORDS(W("-a"), W("rootfstype=xfs"), W("--"), W("x")), FILESYSTEM_EXT, expected);
+	snprintf(expected, sizeof(expected), "virtio_pci virtio_blk ext4 xfs %s", vsock);
+	modules_are(WORDS(W("-dx"), W("-a"), W("root=/dev/vda1 rootfstype=xfs"), W("--"), W("x")),
+		    FILESYSTEM_UNKNOWN, expected);
 	snprintf(expected, sizeof(expected), "virtio_pci virtio_blk %s virtio_net", vsock);
 	modules_are(WORDS(W("-i/i"), W("-dx"), W("-nuser"), W("--"), W("x")), FILESYSTEM_UNKNOWN, expected);
 	snprintf(expected, sizeof(expected), "virtio_pci virtio_blk ext4 %s virtio_console", vsock);
