@@ -8,6 +8,7 @@
  *not read makes us wait, and loses nothing.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -394,6 +395,8 @@ static int prepare(struct fs *fs, struct err *err)
 		return err_errno(err, -errno, "file server: /proc/self/fd");
 	/* The guest has applied its own umask. */
 	umask(0);
+	/* A file that may not become as large as the guest wants is an error for it, not our end. */
+	signal(SIGXFSZ, SIG_IGN);
 	fs->call = malloc(sizeof(*fs->call));
 	fs->dir_in = malloc(FS_DIR_BYTES);
 	fs->dir_out = malloc(FS_DIR_BYTES);
@@ -408,6 +411,8 @@ static int prepare(struct fs *fs, struct err *err)
 
 static void finish(struct fs *fs)
 {
+	if (fs->locks)
+		locks_cancel(fs, -EINTR); /* their requests are freed */
 	for (unsigned i = 0; i < FS_MAX_QUEUES; i++) {
 		if (queue_started(&fs->queues[i]))
 			queue_close(&fs->queues[i]);
