@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent_frame.h"
@@ -24,14 +26,14 @@ enum {
 struct agent_session {
 	struct agent_order order;
 	int fd;
-	int news; /* eventfd: for the caller */
-	int wake; /* eventfd: for the writer */
+	int news;     /* eventfd: for the caller */
+	int wake;     /* eventfd: for the writer */
+	bool leaving; /* atomic */
 	pthread_t reader, writer;
 	bool reader_made, writer_made;
 
 	pthread_mutex_t lock; /* for all up to the next blank line */
 	enum agent_state state;
-	bool leaving;
 	uint32_t credit; /* bytes of stdin that the agent takes */
 	int signals[MAX_SIGNALS];
 	unsigned signal_count;
@@ -124,45 +126,10 @@ static void set_state(struct agent_session *s, enum agent_state state)
 	ring(s->wake);
 }
 
-/* Where a thread may be held up by what is not the session's own, it can be told to leave. */
-static int may_leave(void)
+/* True: the thread is to end wherever it is. */
+static bool is_leaving(const struct agent_session *s)
 {
-	int old;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &old);
-	return old;
-}
-
-static void may_not_leave(int old)
-{
-	pthread_setcancelstate(old, &old);
-}
-
-static ssize_t read_from(int fd, void *buf, size_t len)
-{
-	const int old = may_leave();
-	const ssize_t n = read(fd, buf, len);
-
-	may_not_leave(old);
-	return n;
-}
-
-static ssize_t write_to(int fd, const void *buf, size_t len)
-{
-	const int old = may_leave();
-	const ssize_t n = write(fd, buf, len);
-
-	may_not_leave(old);
-	return n;
-}
-
-static int wait_for(struct pollfd *fds, unsigned n)
-{
-	const int old = may_leave();
-	const int r = poll(fds, n, -1);
-
-	may_not_leave(old);
-	return r;
+	return __atomic_load_n(&s->leaving, __ATOMIC_RELAXED);
 }
 
 /* ---- the writer ---- */
@@ -270,7 +237,7 @@ static void take_work(struct agent_session *s, struct work *w)
 {
 	pthread_mutex_lock(&s->lock);
 	w->state = s->state;
-	w->leave = s->leaving || s->state == AGENT_ENDED;
+	w->leave = is_leaving(s) || s->state == AGENT_ENDED;
 	w->credit = s->credit;
 	w->signal_count = 0;
 	w->resized = false;
@@ -315,7 +282,7 @@ static bool send_work(struct agent_session *s, const struct work *w)
 /* Some of stdin, or its end: an error is one, as a terminal that has gone has nothing more. */
 static bool send_input(struct agent_session *s, uint32_t credit)
 {
-	const ssize_t n = read_from(s->order.in, s->out + AGENT_HEADER, min_u64(credit, AGENT_MAX_DATA));
+	const ssize_t n = read(s->order.in, s->out + AGENT_HEADER, min_u64(credit, AGENT_MAX_DATA));
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return true;
@@ -344,7 +311,7 @@ static void *write_connection(void *arg)
 		if (w.leave || !send_work(s, &w))
 			return NULL;
 		wanted = w.state == AGENT_RUNS && w.credit && !s->in_ended;
-		if (wait_for(fds, wanted ? 2 : 1) < 0)
+		if (poll(fds, wanted ? 2 : 1, -1) < 0)
 			continue;
 		if (fds[0].revents)
 			hear(s->wake);
@@ -387,8 +354,8 @@ static void put(struct agent_session *s, unsigned which, const uint8_t *p, size_
 {
 	const int fd = which == STDOUT_FILENO ? s->order.out : s->order.err;
 
-	while (len && !s->deaf[which]) {
-		const ssize_t n = write_to(fd, p, len);
+	while (len && !s->deaf[which] && !is_leaving(s)) {
+		const ssize_t n = write(fd, p, len);
 
 		if (n >= 0) {
 			p += n;
@@ -396,7 +363,7 @@ static void put(struct agent_session *s, unsigned which, const uint8_t *p, size_
 		} else if (errno == EAGAIN) { /* somebody else has made it non-blocking */
 			struct pollfd room = {.fd = fd, .events = POLLOUT};
 
-			wait_for(&room, 1);
+			poll(&room, 1, -1);
 		} else if (errno != EINTR) {
 			become_deaf(s, which, errno);
 		}
@@ -494,7 +461,7 @@ static void *read_connection(void *arg)
 {
 	struct agent_session *s = arg;
 
-	while (s->state != AGENT_ENDED) {
+	while (s->state != AGENT_ENDED && !is_leaving(s)) {
 		const ssize_t n = recv(s->fd, s->in, sizeof(s->in), 0);
 
 		if (n > 0)
@@ -507,36 +474,49 @@ static void *read_connection(void *arg)
 
 /* ---- life ---- */
 
-static void *with_care(void *arg, void *(*work)(void *))
+/* It interrupts a system call, and no more. */
+static void take_nudge(int sig)
 {
-	int old;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
-	return work(arg);
+	(void)sig;
 }
 
-static void *reader_main(void *arg)
+static int nudge_signal(void)
 {
-	return with_care(arg, read_connection);
+	return SIGRTMIN;
 }
 
-static void *writer_main(void *arg)
+/* Nudges it until it ends: one nudge can come just before a system call. */
+static void end_thread(pthread_t thread)
 {
-	return with_care(arg, write_connection);
+	struct timespec soon;
+
+	do {
+		pthread_kill(thread, nudge_signal());
+		clock_gettime(CLOCK_REALTIME, &soon);
+		soon.tv_nsec += 1000000;
+		soon.tv_sec += soon.tv_nsec / 1000000000;
+		soon.tv_nsec %= 1000000000;
+	} while (pthread_timedjoin_np(thread, NULL, &soon) == ETIMEDOUT);
 }
 
 static int start(struct agent_session *s)
 {
+	const struct sigaction nudge = {.sa_handler = take_nudge};
+	sigset_t set;
 	int r;
 
+	sigaction(nudge_signal(), &nudge, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, nudge_signal());
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	s->news = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->news < 0 || s->wake < 0)
 		return -errno;
-	r = pthread_create(&s->reader, NULL, reader_main, s);
+	r = pthread_create(&s->reader, NULL, read_connection, s);
 	s->reader_made = r == 0;
 	if (r == 0) {
-		r = pthread_create(&s->writer, NULL, writer_main, s);
+		r = pthread_create(&s->writer, NULL, write_connection, s);
 		s->writer_made = r == 0;
 	}
 	return -r;
@@ -613,20 +593,14 @@ void agent_session_destroy(struct agent_session *s)
 {
 	if (!s)
 		return;
-	pthread_mutex_lock(&s->lock);
-	s->leaving = true;
-	pthread_mutex_unlock(&s->lock);
+	__atomic_store_n(&s->leaving, true, __ATOMIC_RELAXED);
 	shutdown(s->fd, SHUT_RDWR);
 	if (s->wake >= 0)
 		ring(s->wake);
-	if (s->reader_made) {
-		pthread_cancel(s->reader);
-		pthread_join(s->reader, NULL);
-	}
-	if (s->writer_made) {
-		pthread_cancel(s->writer);
-		pthread_join(s->writer, NULL);
-	}
+	if (s->reader_made)
+		end_thread(s->reader);
+	if (s->writer_made)
+		end_thread(s->writer);
 	fd_close(&s->news);
 	fd_close(&s->wake);
 	fd_close(&s->fd);

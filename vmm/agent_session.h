@@ -69,7 +69,7 @@ int agent_order_check(const struct agent_order *order, struct err *err);
 /*
  * Starts the threads; they take no signals that the caller has blocked. `fd`, a connected stream
  * socket without O_NONBLOCK, is the session's from now on, whatever the result. SIGPIPE is ignored
- * by the process. Errors: -ENOMEM, -EAGAIN, -EMFILE.
+ * by the process; SIGRTMIN is taken for the threads. Errors: -ENOMEM, -EAGAIN, -EMFILE.
  */
 int agent_session_start(struct agent_session **ret_session, int fd, const struct agent_order *order,
 			struct err *err);
