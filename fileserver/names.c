@@ -135,12 +135,14 @@ int inode_open(struct fs *fs, const struct inode *inode, int flags)
 	if (fd < 0)
 		return fd;
 	if (S_ISDIR(inode->type))
-		return open_beneath(inode->fd, ".", flags | O_DIRECTORY, 0);
-	if (flags & O_DIRECTORY)
+		flags |= O_DIRECTORY;
+	else if (flags & O_DIRECTORY)
 		return -ENOTDIR;
 	fs_fd_path(fs, inode->fd, path);
 	fd = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	return fd < 0 ? -errno : only_regular(fd);
+	if (fd < 0)
+		return -errno;
+	return S_ISDIR(inode->type) ? fd : only_regular(fd);
 }
 
 int name_of_open(struct fs *fs, int fd)
