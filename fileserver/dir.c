@@ -12,6 +12,8 @@
 #include "hull/util.h"
 #include "session.h"
 
+enum { MAX_BATCH = 1 << 16 }; /* of forgotten nodes: more than a request of Linux has */
+
 /* The directory that a request is about: in *ret_dir. -ESTALE, -ENOTDIR. */
 static int take_dir(struct fs *fs, uint64_t nodeid, struct inode **ret_dir)
 {
@@ -63,7 +65,7 @@ static int answer_none(struct fs *fs, struct request *r)
 static int op_lookup(struct fs *fs, struct request *r)
 {
 	char name[NAME_MAX + 1];
-	struct inode *dir, *inode;
+	struct inode *dir = NULL, *inode;
 	int result = take_place(fs, r, &dir, name);
 
 	if (result == 0)
@@ -89,8 +91,8 @@ static int op_batch_forget(struct fs *fs, struct request *r)
 
 	if (request_take(r, &in, sizeof(in)) < 0)
 		return 0;
-	/* No more than there are bytes, whatever it says. */
-	for (uint32_t i = 0; i < in.count && request_take(r, &one, sizeof(one)) == 0; i++)
+	/* No more than there are bytes, whatever it says; and those may be the same page many times. */
+	for (uint32_t i = 0; i < in.count && i < MAX_BATCH && request_take(r, &one, sizeof(one)) == 0; i++)
 		inode_forget(fs, one.nodeid, one.nlookup);
 	return 0;
 }
@@ -123,7 +125,7 @@ static int op_mkdir(struct fs *fs, struct request *r)
 {
 	struct fuse_mkdir_in in;
 	char name[NAME_MAX + 1];
-	struct inode *dir;
+	struct inode *dir = NULL;
 	int result = request_take(r, &in, sizeof(in));
 
 	if (result == 0)
@@ -140,7 +142,7 @@ static int op_mknod(struct fs *fs, struct request *r)
 {
 	struct fuse_mknod_in in;
 	char name[NAME_MAX + 1];
-	struct inode *dir;
+	struct inode *dir = NULL;
 	int result = request_take(r, &in, sizeof(in));
 
 	if (result == 0)
@@ -159,7 +161,7 @@ static int op_mknod(struct fs *fs, struct request *r)
 static int op_symlink(struct fs *fs, struct request *r)
 {
 	char name[NAME_MAX + 1], target[PATH_MAX];
-	struct inode *dir;
+	struct inode *dir = NULL;
 	int result = take_place(fs, r, &dir, name);
 
 	if (result == 0)
@@ -189,7 +191,7 @@ static int op_link(struct fs *fs, struct request *r)
 {
 	struct fuse_link_in in;
 	char name[NAME_MAX + 1], path[FS_FD_PATH];
-	struct inode *dir, *old, *inode;
+	struct inode *dir = NULL, *old, *inode;
 	int result = request_take(r, &in, sizeof(in));
 
 	if (result == 0)
@@ -213,7 +215,7 @@ static int op_link(struct fs *fs, struct request *r)
 static int remove_name(struct fs *fs, struct request *r, int flags)
 {
 	char name[NAME_MAX + 1];
-	struct inode *dir, *inode;
+	struct inode *dir = NULL, *inode;
 	int result = take_place(fs, r, &dir, name);
 
 	if (result < 0)
@@ -240,7 +242,7 @@ static int op_rmdir(struct fs *fs, struct request *r)
 static int do_rename(struct fs *fs, struct request *r, uint64_t new_nodeid, uint32_t flags)
 {
 	char from_name[NAME_MAX + 1], to_name[NAME_MAX + 1];
-	struct inode *from, *to, *moved, *target;
+	struct inode *from, *to = NULL, *moved, *target;
 	int result = take_place(fs, r, &from, from_name);
 
 	if (result == 0)
