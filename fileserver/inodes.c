@@ -385,6 +385,19 @@ static void remove_inode(struct fs *fs, struct inode *inode)
 	free(inode);
 }
 
+/*
+ * The file is gone, and its number is another's, of another type: possible only while it has no descriptor.
+ * It is found by its node alone from now on, and stale.
+ */
+static void retire(struct inodes *t, struct inode *inode)
+{
+	remove_from_bucket(t, inode);
+	inode->dev = 0;
+	inode->ino = UINT64_MAX;
+	add_to_bucket(t, inode);
+	set_name(inode, NULL, NULL);
+}
+
 int inode_enter(struct fs *fs, int fd, const struct inode *dir, const char *name, struct inode **ret_inode)
 {
 	struct inode *inode;
@@ -402,6 +415,10 @@ int inode_enter(struct fs *fs, int fd, const struct inode *dir, const char *name
 		return r;
 	}
 	inode = find(fs->inodes, &id);
+	if (inode && inode->type != id.type) {
+		retire(fs->inodes, inode);
+		inode = NULL;
+	}
 	if (!inode) {
 		r = add(fs, fd, &id, &inode);
 		if (r < 0) {

@@ -22,6 +22,8 @@
 enum {
 	ROUND = 64,    /* requests of a queue before the link and the other queue are looked at */
 	MESSAGES = 16, /* likewise of the link */
+	/* Each keeps a KiB or so of the host's kernel. With more inodes than that some are opened again. */
+	MAX_FDS = 1 << 17,
 };
 
 /* In the order in which they are sent; INTERRUPT, BROKEN and STOPPED one a queue. */
@@ -371,7 +373,7 @@ static unsigned count_fds(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return 0;
-	max = limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > 1 << 20 ? 1 << 20 : limit.rlim_cur;
+	max = limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > MAX_FDS ? MAX_FDS : limit.rlim_cur;
 	return max > 2 * FS_RESERVE_FDS ? (unsigned)max - FS_RESERVE_FDS : FS_RESERVE_FDS;
 }
 

@@ -628,6 +628,55 @@ static void test_shared_is_closed(void **state)
 	assert_int_equal(fcntl(fds[0], F_GETFD), -1);
 }
 
+/* What another process sent: both see the same bytes. */
+static void test_received(void **state)
+{
+	struct guest_mem ours = {0}, theirs = {0};
+	const struct mem_region *r;
+
+	(void)state;
+	assert_int_equal(mem_add_shared_ram(&theirs, MEM_ALIGN, 4 * page, NULL), 0);
+	r = &theirs.regions[0];
+	assert_int_equal(mem_add_shared(&ours, r->gpa, r->size, dup(r->fd), r->offset, NULL), 0);
+	memset(r->hva, 0x5a, r->size);
+	assert_true(all_bytes(mem_ptr(&ours, r->gpa, r->size), r->size, 0x5a));
+	assert_null(mem_ptr(&ours, r->gpa, r->size + 1));
+	/* At another address of the guest, and a part only. */
+	assert_int_equal(mem_add_shared(&ours, 4 * MEM_ALIGN, page, dup(r->fd), r->offset + page, NULL), 0);
+	memset(r->hva + page, 0x33, page);
+	assert_true(all_bytes(mem_ptr(&ours, 4 * MEM_ALIGN, page), page, 0x33));
+	mem_finish(&ours);
+	mem_finish(&theirs);
+}
+
+static void refuse_received(uint64_t size, uint64_t offset, int seals)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct guest_mem mem = {0};
+	struct err err = {0};
+
+	assert_int_equal(ftruncate(fd, 4 * (off_t)page), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+	assert_int_equal(mem_add_shared(&mem, 0, size, fd, offset, &err), -EINVAL);
+	check_err(&err, -EINVAL);
+	assert_int_equal(mem.count, 0);
+	/* It was taken over. */
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+}
+
+static void test_received_is_checked(void **state)
+{
+	(void)state;
+	refuse_received(4 * page, 0, 0);
+	refuse_received(4 * page, 0, F_SEAL_GROW);
+	refuse_received(5 * page, 0, F_SEAL_SHRINK);
+	refuse_received(page, 4 * page, F_SEAL_SHRINK);
+	refuse_received(page, UINT64_MAX & ~(page - 1), F_SEAL_SHRINK);
+	refuse_received(page, 1, F_SEAL_SHRINK);
+	refuse_received(0, 0, F_SEAL_SHRINK);
+	refuse_received(page + 1, 0, F_SEAL_SHRINK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -657,6 +706,8 @@ int main(void)
 		cmocka_unit_test(test_shared_is_sealed),
 		cmocka_unit_test(test_shared_discard),
 		cmocka_unit_test(test_shared_is_closed),
+		cmocka_unit_test(test_received),
+		cmocka_unit_test(test_received_is_checked),
 	};
 
 	return cmocka_run_group_tests_name("mem", tests, NULL, NULL);
