@@ -630,6 +630,17 @@ static void test_closed_inodes(void **state)
 	assert_int_equal(unlink_name(&f, FUSE_UNLINK, FUSE_ROOT_ID, "kept"), 0);
 	assert_int_equal(unlinkat(f.fd, "lost", 0), 0);
 	assert_int_equal(renameat(f.fd, "other", f.fd, "swapped"), 0);
+	/* One of these may get the number of the lost file. */
+	for (unsigned i = 0; i < 50; i++) {
+		struct fuse_entry_out e;
+		char name[16];
+
+		snprintf(name, sizeof(name), "fifo%u", i);
+		assert_int_equal(mkfifoat(f.fd, name, 0666), 0);
+		assert_int_equal(look_up(&f, FUSE_ROOT_ID, name, &e), 0);
+		assert_true(S_ISFIFO(e.attr.mode));
+		assert_int_equal(open_node(&f, e.nodeid, O_RDONLY), -EACCES);
+	}
 	assert_int_equal(get_attr(&f, kept, &attr), 0);
 	assert_int_equal(attr.attr.size, 1);
 	assert_int_equal(get_attr(&f, lost, &attr), -ESTALE);
