@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -39,6 +40,7 @@ void die(const char *fmt, ...)
 	print(fmt, ap);
 	va_end(ap);
 	sync();
+	tcdrain(STDERR_FILENO); /* the panic does not wait for it */
 	_exit(1);
 }
 

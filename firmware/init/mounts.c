@@ -28,6 +28,7 @@ int make_dirs(const char *path)
 	char part[PATH_WORD_MAX];
 	struct stat st;
 	size_t len = strlen(path);
+	int r;
 
 	if (stat(path, &st) == 0)
 		return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
@@ -38,10 +39,10 @@ int make_dirs(const char *path)
 		if (part[i] != '/' && part[i] != '\0')
 			continue;
 		part[i] = '\0';
+		r = mkdir(part, 0755) < 0 ? -errno : 0;
 		/* A read-only root says so before it says that a directory is there. */
-		if (mkdir(part, 0755) < 0 && errno != EEXIST &&
-		    !(stat(part, &st) == 0 && S_ISDIR(st.st_mode)))
-			return -errno;
+		if (r < 0 && r != -EEXIST && !(stat(part, &st) == 0 && S_ISDIR(st.st_mode)))
+			return r;
 		part[i] = i < len ? '/' : '\0';
 	}
 	return stat(path, &st) < 0 ? -errno : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
@@ -90,8 +91,8 @@ void mount_for_command(const struct settings *s)
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
 		mount_place(&places[i]);
-	/* A root on a disk that can be written to, or seems so, has its own. */
-	if (!has_root(s) || (s->read_only && (s->tag[0] || !s->cow)))
+	/* A root on a disk that can be written to, or seems so, mostly has its own. */
+	if (!has_root(s) || (s->read_only && (s->tag[0] || !s->cow)) || access("/tmp", F_OK) < 0)
 		mount_place(&tmp);
 	link_streams();
 }

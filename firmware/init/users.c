@@ -220,8 +220,10 @@ char **make_environment(const struct user *user, char *const *words, unsigned co
 	for (unsigned i = 0; i < count; i++)
 		apply(list, words[i]);
 	for (size_t i = 0; i < DEFAULTS; i++) {
-		if (!set_default(list, words, count, defaults[i][0], defaults[i][1]))
+		if (!set_default(list, words, count, defaults[i][0], defaults[i][1])) {
+			free(list);
 			return NULL;
+		}
 	}
 	return list;
 }
