@@ -561,6 +561,16 @@ enum agent_state agent_session_state(struct agent_session *s)
 	return state;
 }
 
+bool agent_session_runs(struct agent_session *s)
+{
+	bool runs;
+
+	pthread_mutex_lock(&s->lock);
+	runs = s->state == AGENT_RUNS;
+	pthread_mutex_unlock(&s->lock);
+	return runs;
+}
+
 void agent_session_signal(struct agent_session *s, int sig)
 {
 	pthread_mutex_lock(&s->lock);

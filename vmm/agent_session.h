@@ -80,6 +80,9 @@ int agent_session_fd(const struct agent_session *session);
 /* How far it is; the descriptor is not readable until the next change. */
 enum agent_state agent_session_state(struct agent_session *session);
 
+/* The command has started, and has not ended, as of now; agent_session_fd() is left alone. */
+bool agent_session_runs(struct agent_session *session);
+
 /* For the command: a signal, by its number on Linux; the size of its terminal. Lost if it has not started, or
  * if a hundred others wait already. */
 void agent_session_signal(struct agent_session *session, int sig);

@@ -94,7 +94,7 @@ void command_run_resize(struct command_run *run)
 
 enum command_signal command_run_signal(struct command_run *run, int sig)
 {
-	if (run->state != AGENT_RUNS)
+	if (!run->session || !agent_session_runs(run->session))
 		return COMMAND_IS_NOT;
 	if (sig == SIGINT || sig == SIGQUIT) {
 		const uint64_t now = monotonic_ns();

@@ -196,7 +196,9 @@ int summary_command(const struct vm_config *config, int log, const struct agent_
 
 	text_escape(shown, sizeof(shown), name, strlen(name));
 	if (result->end == AGENT_END_FAILED) {
-		snprintf(text, sizeof(text), "%s: %s", shown, result->text);
+		const bool named = strncmp(result->text, shown, strlen(shown)) == 0;
+
+		snprintf(text, sizeof(text), "%s%s%s", named ? "" : shown, named ? "" : ": ", result->text);
 		say_error(config, log, text);
 	}
 	if (result->output_error) {

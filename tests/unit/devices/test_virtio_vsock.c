@@ -506,6 +506,63 @@ static void test_bad_lines(void **state)
 	assert_int_equal(fx->g.rig.loop.timers == NULL, 1);
 }
 
+/* The socket of a process that knows nothing of CONNECT: all that it says and hears is the stream. */
+static int open_to_guest(struct fx *fx, uint32_t port)
+{
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(fcntl(pair[0], F_SETFL, O_NONBLOCK), 0);
+	loop_lock(&fx->g.rig.loop);
+	virtio_vsock_open(fx->g.rig.dev, pair[1], port);
+	loop_unlock(&fx->g.rig.loop);
+	return pair[0];
+}
+
+static void test_opened_by_host(void **state)
+{
+	struct fx *fx = *state;
+	int fd = open_to_guest(fx, 77);
+
+	assert_int_equal(send(fd, "first", 5, 0), 5);
+	run(fx);
+	vsock_guest_expect(&fx->g, CONNECT_OP, 77, FIRST_PORT);
+	expect_nothing(fx);
+	vsock_guest_op(&fx->g, RESPONSE, 77, FIRST_PORT, 0);
+	expect_text(fx, 77, FIRST_PORT, "first");
+	check_silent(fd);
+	check_stream(fx, 77, FIRST_PORT, fd);
+	close(fd);
+}
+
+static void test_opened_by_host_refused(void **state)
+{
+	struct fx *fx = *state;
+	int fd = open_to_guest(fx, 77);
+
+	vsock_guest_expect(&fx->g, CONNECT_OP, 77, FIRST_PORT);
+	vsock_guest_op(&fx->g, RST, 77, FIRST_PORT, 0);
+	check_end(fd);
+	close(fd);
+	fd = open_to_guest(fx, 77); /* nobody answers */
+	vsock_guest_expect(&fx->g, CONNECT_OP, 77, FIRST_PORT + 1);
+	run_at(fx, 60);
+	check_end(fd);
+	close(fd);
+}
+
+static void test_opened_by_host_no_room(void **state)
+{
+	struct fx *fx = *state;
+	int fd;
+
+	for (unsigned i = 0; i < VIRTIO_VSOCK_MAX_CONNECTIONS; i++)
+		vsock_guest_op(&fx->g, CONNECT_OP, i, HP, 0);
+	fd = open_to_guest(fx, 77);
+	check_end(fd);
+	close(fd);
+}
+
 static void test_guest_refuses(void **state)
 {
 	struct fx *fx = *state;
@@ -1422,6 +1479,9 @@ int main(void)
 		CASE(test_host_says_and_leaves),
 		CASE(test_bad_lines),
 		CASE(test_guest_refuses),
+		CASE(test_opened_by_host),
+		CASE(test_opened_by_host_refused),
+		CASE(test_opened_by_host_no_room),
 		CASE(test_silent_sides),
 		CASE(test_half_open),
 		CASE(test_clients_wait),

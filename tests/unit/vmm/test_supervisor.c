@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent_frame.h"
 #include "control.h"
 #include "hull/arch.h"
 #include "hull/util.h"
@@ -282,6 +283,277 @@ static void a_watchdog_that_expired(void **state)
 	assert_string_equal(f->said, "hull: the guest's watchdog has expired\n");
 }
 
+/* ---- COMMAND: the worker plays the machine and the agent in it ---- */
+
+static void say_frame(int fd, enum agent_type type, uint32_t value)
+{
+	uint8_t frame[AGENT_HEADER + 4];
+
+	agent_frame_header(frame, type, 4);
+	store_le32(frame + AGENT_HEADER, value);
+	if (send(fd, frame, sizeof(frame), MSG_NOSIGNAL) != sizeof(frame))
+		_exit(7);
+}
+
+/* The next frame is to be of this type; its first four bytes, if it has them. */
+static uint32_t hear_frame(int fd, enum agent_type type)
+{
+	uint8_t header[AGENT_HEADER], body[64] = {0};
+	uint32_t len;
+
+	if (recv(fd, header, sizeof(header), MSG_WAITALL) != sizeof(header) || load_le32(header) != type)
+		_exit(8);
+	len = load_le32(header + 4);
+	if (len > sizeof(body) || (len && recv(fd, body, len, MSG_WAITALL) != (ssize_t)len))
+		_exit(9);
+	return load_le32(body);
+}
+
+static int connect_agent(int control)
+{
+	int fd = -1;
+
+	ask(control, AGENT_PORT, 11);
+	if (expect(control, CONTROL_VSOCK_SOCKET, &fd).a != 11 || fd < 0)
+		_exit(10);
+	return fd;
+}
+
+static int start_agent(int control)
+{
+	int fd = connect_agent(control);
+
+	say_frame(fd, AGENT_HELLO, AGENT_VERSION);
+	hear_frame(fd, AGENT_ARG);
+	if (hear_frame(fd, AGENT_RUN) != AGENT_MAIN)
+		_exit(11);
+	say_frame(fd, AGENT_STARTED, 1);
+	say_frame(fd, AGENT_CREDIT, 1);
+	hear_frame(fd, AGENT_STDIN_END); /* now it is known that COMMAND runs */
+	return fd;
+}
+
+static void signal_command(int fd, int sig)
+{
+	kill(getppid(), sig);
+	if (hear_frame(fd, AGENT_SIGNAL) != (uint32_t)sig)
+		_exit(12);
+}
+
+static int command(struct fixture *f, behaviour_fn *behaviour)
+{
+	static char name[] = "true";
+	static char *const argv[] = {name};
+
+	f->config.command.argv = argv;
+	f->config.command.argc = 1;
+	f->config.command.tty = TTY_OFF;
+	f->config.command.boot_timeout_ns = UINT64_C(3600) * 1000000000;
+	f->config.vsock.implied = true;
+	return supervise_with(f, behaviour);
+}
+
+static void stops_when_told(struct report *report, int control)
+{
+	expect(control, CONTROL_STOP, NULL);
+	end(report, OUTCOME_STOPPED);
+}
+
+static void exits(struct report *report, int control)
+{
+	int fd = start_agent(control);
+	int second = -1;
+
+	ask(control, AGENT_PORT, 12); /* once only */
+	if (expect(control, CONTROL_VSOCK_SOCKET, &second).b != ECONNREFUSED || second >= 0)
+		_exit(13);
+	say_frame(fd, AGENT_EXITED, 42);
+	stops_when_told(report, control);
+}
+
+static void a_status_of_its_own(void **state)
+{
+	assert_int_equal(command(*state, exits), 42);
+}
+
+static void exits_and_hangs(struct report *report, int control)
+{
+	(void)report;
+	say_frame(start_agent(control), AGENT_EXITED, 3);
+	for (;;)
+		pause();
+}
+
+static void a_worker_that_does_not_end(void **state)
+{
+	assert_int_equal(command(*state, exits_and_hangs), 3);
+}
+
+static void cannot_start(struct report *report, int control)
+{
+	int fd = connect_agent(control);
+
+	say_frame(fd, AGENT_HELLO, AGENT_VERSION);
+	say_frame(fd, AGENT_FAILED, 127);
+	stops_when_told(report, control);
+}
+
+static void a_command_that_is_not_there(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(command(f, cannot_start), 127);
+	assert_true(said(f, "hull: "));
+}
+
+static void powers_off_too_early(struct report *report, int control)
+{
+	start_agent(control);
+	end(report, OUTCOME_POWEROFF);
+}
+
+static void no_status(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(command(f, powers_off_too_early), 125);
+	assert_true(said(f, "hull: the guest powered off before COMMAND had ended\n"));
+}
+
+static void panics(struct report *report, int control)
+{
+	start_agent(control);
+	end(report, OUTCOME_PANIC);
+}
+
+static void a_panic_beside_it(void **state)
+{
+	assert_int_equal(command(*state, panics), 123);
+}
+
+static void lies(struct report *report, int control)
+{
+	say_frame(connect_agent(control), AGENT_EXITED, 0);
+	stops_when_told(report, control);
+}
+
+static void an_agent_that_lies(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(command(f, lies), 123);
+	assert_true(said(f, "does not keep to its protocol"));
+}
+
+static void goes(struct report *report, int control)
+{
+	close(start_agent(control));
+	stops_when_told(report, control);
+}
+
+static void an_agent_that_goes(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(command(f, goes), 123);
+	assert_true(said(f, "hull's agent in the guest ended before COMMAND"));
+}
+
+static void never_comes_up(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.command.argv = (char *[]){(char[]){"x"}};
+	f->config.command.argc = 1;
+	f->config.command.boot_timeout_ns = 50000000;
+	assert_int_equal(supervise_with(f, stops_when_told), 123);
+	assert_true(said(f, "hull: the guest did not come up within 0.05 s\n"));
+}
+
+static void one_interrupt(struct report *report, int control)
+{
+	int fd = start_agent(control);
+
+	signal_command(fd, SIGINT);
+	say_frame(fd, AGENT_EXITED, 130);
+	stops_when_told(report, control);
+}
+
+static void an_interrupt_is_the_commands(void **state)
+{
+	assert_int_equal(command(*state, one_interrupt), 130);
+}
+
+static void two_interrupts(struct report *report, int control)
+{
+	int fd = start_agent(control);
+
+	(void)report;
+	signal_command(fd, SIGINT);
+	kill(getppid(), SIGINT);
+	for (;;)
+		pause();
+}
+
+static void a_second_interrupt_kills(void **state)
+{
+	assert_int_equal(command(*state, two_interrupts), 130);
+}
+
+static void interrupted_in_its_boot(struct report *report, int control)
+{
+	connect_agent(control);
+	kill(getppid(), SIGINT);
+	stops_when_told(report, control);
+}
+
+static void nothing_to_interrupt(void **state)
+{
+	assert_int_equal(command(*state, interrupted_in_its_boot), 130);
+}
+
+static void ignores_the_end(struct report *report, int control)
+{
+	signal_command(start_agent(control), SIGTERM);
+	stops_when_told(report, control);
+}
+
+static void a_grace_period_for_the_command(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.grace_ns = 50000000;
+	assert_int_equal(command(f, ignores_the_end), 143);
+}
+
+static void heeds_the_end(struct report *report, int control)
+{
+	int fd = start_agent(control);
+
+	signal_command(fd, SIGTERM);
+	say_frame(fd, AGENT_EXITED, 9);
+	stops_when_told(report, control);
+}
+
+static void a_command_that_heeds_sigterm(void **state)
+{
+	assert_int_equal(command(*state, heeds_the_end), 9);
+}
+
+static void runs_for_ever(struct report *report, int control)
+{
+	start_agent(control);
+	stops_when_told(report, control);
+}
+
+static void a_timeout(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.timeout_ns = 50000000;
+	assert_int_equal(command(f, runs_for_ever), 124);
+}
+
 /* ---- vsock ---- */
 
 static void check_answer(const struct control_message *answer, int fd, uint64_t token)
@@ -520,16 +792,42 @@ static void a_worker_without_a_socket(void **state)
 
 int main(void)
 {
+	const int nothing = open("/dev/null", O_RDONLY);
 	const struct CMUnitTest tests[] = {
-		CASE(a_guest_that_shuts_down),      CASE(a_guest_that_ends_by_itself),
-		CASE(a_guest_that_does_not),        CASE(no_grace_no_button),
-		CASE(a_step_for_each_signal),       CASE(a_crash_is_a_crash),
-		CASE(a_watchdog_that_expired),      CASE(a_port_and_its_socket),
-		CASE(every_request_has_one_answer), CASE(no_vsock_no_socket),
-		CASE(requests_get_past_answers),    CASE(no_vsock_no_socket),
-		CASE(nonsense_is_dropped),          CASE(a_flood_keeps_no_signal_waiting),
-		CASE(a_flood_that_is_read),         CASE(a_worker_without_a_socket),
+		CASE(a_guest_that_shuts_down),
+		CASE(a_guest_that_ends_by_itself),
+		CASE(a_guest_that_does_not),
+		CASE(no_grace_no_button),
+		CASE(a_step_for_each_signal),
+		CASE(a_crash_is_a_crash),
+		CASE(a_watchdog_that_expired),
+		CASE(a_port_and_its_socket),
+		CASE(every_request_has_one_answer),
+		CASE(no_vsock_no_socket),
+		CASE(requests_get_past_answers),
+		CASE(no_vsock_no_socket),
+		CASE(nonsense_is_dropped),
+		CASE(a_flood_keeps_no_signal_waiting),
+		CASE(a_flood_that_is_read),
+		CASE(a_worker_without_a_socket),
+		CASE(a_status_of_its_own),
+		CASE(a_worker_that_does_not_end),
+		CASE(a_command_that_is_not_there),
+		CASE(no_status),
+		CASE(a_panic_beside_it),
+		CASE(an_agent_that_lies),
+		CASE(an_agent_that_goes),
+		CASE(never_comes_up),
+		CASE(an_interrupt_is_the_commands),
+		CASE(a_second_interrupt_kills),
+		CASE(nothing_to_interrupt),
+		CASE(a_grace_period_for_the_command),
+		CASE(a_command_that_heeds_sigterm),
+		CASE(a_timeout),
 	};
+
+	dup2(nothing, STDIN_FILENO);
+	close(nothing);
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
