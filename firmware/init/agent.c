@@ -236,6 +236,10 @@ static void tidy(struct agent *a)
 
 		if (timed && now >= s->deadline)
 			session_expired(s);
+		/*
+		 * The host has closed, or has gone. Until then the machine stays, however long that takes: a
+		 * host whose reader is slow has the last output still on its way through the device.
+		 */
 		if (s == a->main && s->fd < 0)
 			power_off();
 		if (s->state == SESSION_DRAINED) {
