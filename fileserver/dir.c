@@ -112,7 +112,7 @@ static int enter_made(struct fs *fs, struct request *r, const struct inode *dir,
 	if (result < 0)
 		return result;
 	if (inode->type == type && type != S_IFLNK) {
-		result = owner_created(fs, inode->fd, r->in.uid, r->in.gid, mode);
+		result = owner_created(fs, dir, inode->fd, r->in.uid, r->in.gid, mode);
 		if (result < 0) {
 			inode_forget(fs, inode->nodeid, 1);
 			return result;

@@ -158,7 +158,7 @@ static int create_open(struct fs *fs, const struct inode *dir, const char *name,
 	return -EAGAIN;
 }
 
-/* Answers with the entry and the handle of `fd`, which is taken over; found as `name` in `dir`, or NULL. */
+/* Answers with the entry and the handle of `fd`, which is taken over; made in `dir` as `name`, or NULL. */
 static int add_created(struct fs *fs, struct request *r, const struct fuse_create_in *in, int fd, bool made,
 		       const struct inode *dir, const char *name)
 {
@@ -166,7 +166,8 @@ static int add_created(struct fs *fs, struct request *r, const struct fuse_creat
 	int res = 0;
 
 	if (made)
-		res = owner_created(fs, fd, r->in.uid, r->in.gid, (mode_t)(in->mode & ~in->umask & 07777));
+		res = owner_created(fs, dir, fd, r->in.uid, r->in.gid,
+				    (mode_t)(in->mode & ~in->umask & 07777));
 	else
 		res = kill_set_ids(fs, fd, in->flags, in->open_flags);
 	/* The open file itself: the name may be another file's by now. */
@@ -237,7 +238,7 @@ static int op_tmpfile(struct fs *fs, struct request *r)
 		return -EINVAL;
 	flags = (flags & ~O_TRUNC) | O_TMPFILE | O_CLOEXEC | (int)(in.flags & O_EXCL);
 	fd = openat(dir->fd, ".", flags, owner_host_mode((mode_t)(in.mode & ~in.umask), false));
-	return fd < 0 ? -errno : add_created(fs, r, &in, fd, true, NULL, NULL);
+	return fd < 0 ? -errno : add_created(fs, r, &in, fd, true, dir, NULL);
 }
 
 /* ---- READ, WRITE ---- */

@@ -240,10 +240,11 @@ int attr_of(struct fs *fs, const struct inode *inode, int fd, struct fuse_attr *
 mode_t owner_host_mode(mode_t mode, bool directory);
 
 /*
- * After creating `fd` (O_PATH or open) for a guest's user with owner_host_mode(mode): notes owner and mode
- * where the host cannot have them. `mode` is what the guest asked for, without its umask's bits. 0 or -errno.
+ * After creating `fd` (O_PATH or open) in `dir` for a guest's user with owner_host_mode(mode): notes owner and
+ * mode where the host cannot have them. `mode` is what the guest asked for, without its umask's bits. In a
+ * directory with setgid the group, and a directory's own bit, are those of `dir`. 0 or -errno.
  */
-int owner_created(struct fs *fs, int fd, uint32_t uid, uint32_t gid, mode_t mode);
+int owner_created(struct fs *fs, const struct inode *dir, int fd, uint32_t uid, uint32_t gid, mode_t mode);
 
 /* Puts struct fuse_entry_out for the inode into the answer: attributes and how long they hold. */
 int entry_add(struct fs *fs, struct request *r, struct inode *inode);

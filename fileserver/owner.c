@@ -227,25 +227,37 @@ int owner_change(struct fs *fs, int fd, unsigned what, const struct owner *to)
 	return change_plain(fs, fd, &st, &o, OWNER_MODE);
 }
 
-int owner_created(struct fs *fs, int fd, uint32_t uid, uint32_t gid, mode_t mode)
+/* What setgid of the directory means for a new file in it. */
+static int inherit(struct fs *fs, const struct inode *dir, bool is_directory, struct owner *to)
+{
+	struct owner parent;
+	struct stat st;
+
+	if (fstat(dir->fd, &st) < 0)
+		return -errno;
+	owner_show(fs, dir->fd, &st, &parent);
+	if (parent.mode & S_ISGID) {
+		to->gid = parent.gid;
+		to->mode |= is_directory ? S_ISGID : 0;
+	}
+	return 0;
+}
+
+int owner_created(struct fs *fs, const struct inode *dir, int fd, uint32_t uid, uint32_t gid, mode_t mode)
 {
 	const struct file_share *share = fs_share(fs);
 	struct owner to = {uid, gid, mode & ALL_BITS};
-	unsigned what = OWNER_MODE;
 	struct stat st;
+	int r;
 
-	if (uid != share->guest_uid)
-		what |= OWNER_UID;
-	if (gid != share->guest_gid)
-		what |= OWNER_GID;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	r = inherit(fs, dir, S_ISDIR(st.st_mode), &to);
+	if (r < 0)
+		return r;
 	/* What nearly every file is; the host has made it so. */
-	if (what == OWNER_MODE && to.mode == owner_host_mode(to.mode, true))
+	if (to.uid == share->guest_uid && to.gid == share->guest_gid &&
+	    to.mode == owner_host_mode(to.mode, S_ISDIR(st.st_mode)))
 		return 0;
-	if (what == OWNER_MODE) {
-		if (fstat(fd, &st) < 0)
-			return -errno;
-		if (to.mode == owner_host_mode(to.mode, S_ISDIR(st.st_mode)))
-			return 0;
-	}
-	return owner_change(fs, fd, what, &to);
+	return owner_change(fs, fd, OWNER_UID | OWNER_GID | OWNER_MODE, &to);
 }

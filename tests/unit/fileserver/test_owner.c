@@ -5,10 +5,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -365,6 +368,68 @@ static void test_create(void **state)
 	check_xattr(t, "set", "1:2:6711");
 }
 
+static void test_create_in_setgid(void **state)
+{
+	const struct fuse_mkdir_in in = {.mode = 0755};
+	struct fs_test *t = *state;
+	struct fuse_entry_out made_dir;
+	struct fs_made made;
+	uint64_t dir;
+
+	if (!fs_test_has_xattrs(t))
+		skip();
+	assert_int_equal(mkdirat(t->dir, "d", 0755), 0);
+	dir = fs_node(&t->rig, "d");
+	assert_int_equal(fs_chown(&t->rig, dir, 5, 6), 0);
+	assert_int_equal(fs_chmod(&t->rig, dir, 02775), 0);
+	fs_user(&t->rig, 7, 8);
+	assert_int_equal(fs_create(&t->rig, dir, "f", O_RDWR, S_IFREG | 0644, &made), 0);
+	check_attr(t, made.entry.nodeid, 7, 6, 0644);
+	assert_int_equal(
+		fs_rig_call(&t->rig, FUSE_MKDIR, dir, &in, sizeof(in), "sub", 4, &made_dir, sizeof(made_dir)),
+		sizeof(made_dir));
+	check_attr(t, made_dir.nodeid, 7, 6, 02755);
+	check_host(t, "d/sub", 0755);
+}
+
+/* A file system without user xattrs: what archives want succeeds, and the host has what it can have. */
+static void test_without_xattrs(void **state)
+{
+	const struct file_share share = {.uid = 0, .gid = 0};
+	struct fs_test *t = *state, *plain;
+	struct fs_made made;
+	char path[120];
+
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0)
+		skip();
+	assert_int_equal(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	snprintf(path, sizeof(path), "%s/ramfs", t->path);
+	assert_int_equal(mkdir(path, 0755), 0);
+	assert_int_equal(mount("none", path, "ramfs", 0, NULL), 0);
+	plain = calloc(1, sizeof(*plain));
+	assert_non_null(plain);
+	snprintf(plain->path, sizeof(plain->path), "%.60s/ramfs", t->path);
+	plain->share = share;
+	plain->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	plain->share.root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_false(fs_test_has_xattrs(plain));
+	fs_rig_init(&plain->rig, &plain->share);
+	fs_user(&plain->rig, 7, 8);
+	assert_int_equal(fs_create(&plain->rig, FUSE_ROOT_ID, "f", O_RDWR, S_IFREG | 0440, &made), 0);
+	check_attr(plain, made.entry.nodeid, 0, 0, 0440);
+	assert_int_equal(fs_chown(&plain->rig, made.entry.nodeid, 7, 8), 0);
+	check_attr(plain, made.entry.nodeid, 0, 0, 0440);
+	assert_int_equal(fs_chmod(&plain->rig, made.entry.nodeid, 04751), 0);
+	check_attr(plain, made.entry.nodeid, 0, 0, 0751);
+	check_host(plain, "f", 0751);
+	assert_int_equal(fs_setxattr(&plain->rig, made.entry.nodeid, "user.a", "x", 1, 0), -EOPNOTSUPP);
+	fs_rig_finish(&plain->rig);
+	close(plain->dir);
+	close(plain->share.root_fd);
+	assert_int_equal(umount2(path, MNT_DETACH), 0);
+	free(plain);
+}
+
 static void test_kill_by_write(void **state)
 {
 	struct fs_test *t = *state;
@@ -422,6 +487,7 @@ int main(void)
 		CASE(test_create),
 		CASE(test_kill_by_write),
 		CASE(test_kill_by_setattr),
+		CASE(test_create_in_setgid),
 	};
 	static const struct {
 		const char *name;
@@ -429,12 +495,14 @@ int main(void)
 	} whos[] = {{"root", &root}, {"user", &user}, {"mapped", &mapped}};
 	struct who self = {getuid(), getgid(), 0, 0},
 		   self_mapped = {getuid(), getgid(), GUEST_USER, GUEST_GROUP};
-	struct CMUnitTest tests[ARRAY_SIZE(cases) * ARRAY_SIZE(whos) + 2];
+	struct CMUnitTest tests[ARRAY_SIZE(cases) * ARRAY_SIZE(whos) + 3];
 	static char names[ARRAY_SIZE(tests)][64];
 	size_t n = 0;
 
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_parse);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_host_mode);
+	tests[n] = (struct CMUnitTest)CASE(test_without_xattrs);
+	tests[n++].initial_state = getuid() == 0 ? (void *)(uintptr_t)&root : &self;
 	for (size_t w = 0; w < ARRAY_SIZE(whos); w++) {
 		for (size_t i = 0; i < ARRAY_SIZE(cases); i++, n++) {
 			tests[n] = cases[i];
