@@ -19,9 +19,10 @@ LIMIT = 120  # seconds that one machine may take
 class Machine:
     """A VMM whose guest is run line by line."""
 
-    def __init__(self, command):
+    def __init__(self, command, pass_fds=()):
         self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
+                                        pass_fds=pass_fds)
         self.deadline = time.monotonic() + LIMIT
         self.buffer = b""
 
