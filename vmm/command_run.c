@@ -99,7 +99,11 @@ enum command_signal command_run_signal(struct command_run *run, int sig)
 	if (sig == SIGINT || sig == SIGQUIT) {
 		const uint64_t now = monotonic_ns();
 
-		if (run->interrupted_ns && now - run->interrupted_ns < twice_ns)
+		const uint64_t since = now - run->interrupted_ns;
+
+		if (run->interrupted_ns && since < COMMAND_ECHO_NS)
+			return COMMAND_HAS_IT;
+		if (run->interrupted_ns && since < twice_ns)
 			return COMMAND_KILL;
 		run->interrupted_ns = now;
 	}

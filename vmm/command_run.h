@@ -24,6 +24,9 @@ struct command_run {
 	char cwd[CONFIG_MAX_PATH];
 };
 
+/* No finger is so quick. */
+enum { COMMAND_ECHO_NS = 50000000 };
+
 /* What is to become of a signal. */
 enum command_signal {
 	COMMAND_HAS_IT, /* it goes to the command */
@@ -51,7 +54,10 @@ bool command_run_look(struct command_run *run);
 /* The terminal's size, if it is news for the agent. */
 void command_run_resize(struct command_run *run);
 
-/* A signal for the command; SIGINT or SIGQUIT twice within a second is meant for more than that. */
+/*
+ * A signal for the command; SIGINT or SIGQUIT twice within a second is meant for more than that. Within
+ * COMMAND_ECHO_NS it is the same one: timeout(1) and others tell a process and then its group.
+ */
 enum command_signal command_run_signal(struct command_run *run, int sig);
 
 /* NULL: the command has not ended. */

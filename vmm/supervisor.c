@@ -211,6 +211,9 @@ static void handle_end_signal(struct supervisor *s, int sig)
 			press_button(s, s->config->grace_ns);
 		else
 			stop(s);
+	} else if (s->config->command.argv && s->stage == STAGE_BUTTON && sig == s->ending.signal &&
+		   monotonic_ns() - s->ending.button_ns < COMMAND_ECHO_NS) {
+		return;        /* the same, once for hull and once for its process group */
 	} else if (!hung_up) { /* a hang-up is told more than once: by the shell, and by the kernel */
 		hasten(s);
 	}

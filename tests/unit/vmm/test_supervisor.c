@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent_frame.h"
@@ -486,13 +487,32 @@ static void an_interrupt_is_the_commands(void **state)
 
 static void two_interrupts(struct report *report, int control)
 {
+	static const struct timespec a_little = {.tv_nsec = 100000000};
 	int fd = start_agent(control);
 
 	(void)report;
 	signal_command(fd, SIGINT);
+	for (;;) {
+		nanosleep(&a_little, NULL);
+		kill(getppid(), SIGINT);
+	}
+}
+
+/* As timeout(1) does. */
+static void one_interrupt_told_twice(struct report *report, int control)
+{
+	int fd = start_agent(control);
+
 	kill(getppid(), SIGINT);
-	for (;;)
-		pause();
+	kill(getppid(), SIGINT);
+	hear_frame(fd, AGENT_SIGNAL);
+	say_frame(fd, AGENT_EXITED, 5);
+	stops_when_told(report, control);
+}
+
+static void an_echo_is_no_second_one(void **state)
+{
+	assert_int_equal(command(*state, one_interrupt_told_twice), 5);
 }
 
 static void a_second_interrupt_kills(void **state)
@@ -821,6 +841,7 @@ int main(void)
 		CASE(an_interrupt_is_the_commands),
 		CASE(a_second_interrupt_kills),
 		CASE(nothing_to_interrupt),
+		CASE(an_echo_is_no_second_one),
 		CASE(a_grace_period_for_the_command),
 		CASE(a_command_that_heeds_sigterm),
 		CASE(a_timeout),
