@@ -75,7 +75,6 @@ static int start(const struct vm_config *config, struct resources *res, struct s
 
 static int run(int argc, char *const argv[], uint64_t start_ns)
 {
-	static const char help_words[][8] = {"--help", "-h"};
 	struct share_processes shares = {0};
 	struct report *report = NULL;
 	struct resources res;
@@ -83,10 +82,6 @@ static int run(int argc, char *const argv[], uint64_t start_ns)
 	struct err err = {0};
 	int status;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(help_words); i++) {
-		if (argc > 1 && strcmp(argv[1], help_words[i]) == 0)
-			return fputs(cmd_run.help, stdout) < 0;
-	}
 	if (config_parse(argc - 1, argv + 1, &config, &err) < 0 || root_kind_look(&config, &err) < 0)
 		return fail(&err);
 	if (config.dry_run)

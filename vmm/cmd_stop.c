@@ -29,8 +29,8 @@ static int parse_grace(struct request *req, const char *value, struct err *err)
 	if (value && strcmp(value, "0") == 0)
 		return 0;
 	if (!value || config_parse_seconds(value, &req->grace_ns) < 0)
-		return err_set(err, -EINVAL, "stop: --timeout %s: expected a number of seconds, or 0",
-			       value ? value : "");
+		return err_set(err, -EINVAL, "stop: --timeout%s%s: expected a number of seconds, or 0",
+			       value ? " " : "", value ? value : "");
 	return 0;
 }
 

@@ -36,9 +36,14 @@ static void fill_standard_descriptors(void)
 		close(fd);
 }
 
+static bool is_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
 static const char *alias(const char *word)
 {
-	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+	if (is_help(word))
 		return "help";
 	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
 		return "version";
@@ -62,7 +67,10 @@ int main(int argc, char *argv[])
 		fprintf(stderr, "hull: unknown command '%s'; 'hull help' lists them\n", argv[1]);
 		return EXIT_HULL_FAILED;
 	}
-	status = command->run(argc - 1, argv + 1, start_ns);
+	if (argc > 2 && is_help(argv[2]))
+		status = fputs(command->help, stdout) < 0;
+	else
+		status = command->run(argc - 1, argv + 1, start_ns);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		fprintf(stderr, "hull: cannot write to standard output\n");
 		return EXIT_HULL_FAILED;
