@@ -83,6 +83,8 @@ static int parse_word(struct exec *e, int argc, char *const argv[], struct err *
 			return err_set(err, -EINVAL, "exec: %s: expected a value", o->name);
 		value = argv[used++];
 	}
+	if (value && !*value)
+		return err_set(err, -EINVAL, "exec: %s: expected a value, not an empty word", o->name);
 	r = o->apply(e->config, o->name, value, err);
 	return r < 0 ? r : used;
 }
