@@ -25,15 +25,17 @@
  * What INIT agrees on, when the guest offers it (table.c):
  *
  *	HANDLE_KILLPRIV_V2: the guest leaves set-id bits to us. WRITE with FUSE_WRITE_KILL_SUIDGID, OPEN and
- *	CREATE with FUSE_OPEN_KILL_SUIDGID, SETATTR with FATTR_KILL_SUIDGID, and chown take them away, in
- *	the mode that is kept in the xattr, too.
+ *	CREATE with FUSE_OPEN_KILL_SUIDGID, SETATTR with FATTR_KILL_SUIDGID, FALLOCATE, COPY_FILE_RANGE and
+ *	chown take them away, in the mode that is kept in the xattr, too.
  *
  *	ATOMIC_O_TRUNC: OPEN may have O_TRUNC.
  *
  *	WRITEBACK_CACHE, cache writeback only: O_WRONLY must be made O_RDWR and O_APPEND dropped, as the
  *	guest reads what it writes a part of, and knows the end of the file. See fs_writeback().
  *
- *	POSIX_LOCKS, FLOCK_LOCKS, AUTO_INVAL_DATA, DO_READDIRPLUS, READDIRPLUS_AUTO, PARALLEL_DIROPS,
+ *	POSIX_LOCKS, FLOCK_LOCKS, but for a read-only share: see lock.c.
+ *
+ *	AUTO_INVAL_DATA, DO_READDIRPLUS, READDIRPLUS_AUTO, PARALLEL_DIROPS,
  *	MAX_PAGES, ASYNC_READ, ASYNC_DIO, BIG_WRITES, CACHE_SYMLINKS (cache long only).
  *
  * Not DONT_MASK: modes come with the guest's umask applied; ours is 0. Not EXPORT_SUPPORT: "." and ".."
@@ -240,9 +242,9 @@ int attr_of(struct fs *fs, const struct inode *inode, int fd, struct fuse_attr *
 mode_t owner_host_mode(mode_t mode, bool directory);
 
 /*
- * After creating `fd` (O_PATH or open) in `dir` for a guest's user with owner_host_mode(mode): notes owner and
- * mode where the host cannot have them. `mode` is what the guest asked for, without its umask's bits. In a
- * directory with setgid the group, and a directory's own bit, are those of `dir`. 0 or -errno.
+ * After creating `fd` (O_PATH or open) in `dir` for a guest's user with owner_host_mode(mode): notes owner
+ * and mode where the host cannot have them. `mode` is what the guest asked for, without its umask's bits. In
+ * a directory with setgid the group, and a directory's own bit, are those of `dir`. 0 or -errno.
  */
 int owner_created(struct fs *fs, const struct inode *dir, int fd, uint32_t uid, uint32_t gid, mode_t mode);
 

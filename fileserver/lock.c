@@ -10,6 +10,9 @@
  * Nothing waits: what cannot be had at once and may wait is put off and tried again by a timer, more and more
  * rarely up to 20 times a second, and at once when a lock was given back here. FUSE_INTERRUPT ends it. Who
  * waits for whom is not looked at: a deadlock ends with a signal in the guest.
+ *
+ * A lock on a file changes what others can do with it: on a read-only share there is none. The guest is not
+ * offered any (table.c), and keeps its locks to itself.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -409,7 +412,7 @@ void locks_free(struct locks *locks)
 
 const struct fs_op fs_lock_ops[] = {
 	{.opcode = FUSE_GETLK, .run = op_getlk},
-	{.opcode = FUSE_SETLK, .run = op_setlk},
-	{.opcode = FUSE_SETLKW, .run = op_setlkw},
+	{.opcode = FUSE_SETLK, .run = op_setlk, .changes = true},
+	{.opcode = FUSE_SETLKW, .run = op_setlkw, .changes = true},
 	{0},
 };

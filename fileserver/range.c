@@ -7,6 +7,7 @@
 
 #include "file.h"
 #include "hull/util.h"
+#include "owner.h"
 
 enum {
 	/* Bytes that one COPY_FILE_RANGE copies at most: the guest asks for the rest again, and others are
@@ -15,6 +16,19 @@ enum {
 	FALLOC_MODES = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE |
 		       FALLOC_FL_ZERO_RANGE | FALLOC_FL_INSERT_RANGE | FALLOC_FL_UNSHARE_RANGE,
 };
+
+/*
+ * Before the contents change: set-id bits go, those that are kept in the xattr, too, which the host's kernel
+ * knows nothing of. These requests do not say whether the caller may keep them, as WRITE does.
+ */
+static int begin_change(struct fs *fs, const struct handle *h)
+{
+	const struct owner none = {0};
+
+	if ((fcntl(h->fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
+		return -EBADF;
+	return owner_change(fs, h->fd, OWNER_KILL, &none);
+}
 
 int file_fallocate(struct fs *fs, struct request *r)
 {
@@ -33,6 +47,9 @@ int file_fallocate(struct fs *fs, struct request *r)
 		return -EINVAL;
 	if (!range_fits(in.offset, in.length, INT64_MAX))
 		return -EFBIG;
+	res = begin_change(fs, h);
+	if (res < 0)
+		return res;
 	while (fallocate(h->fd, (int)in.mode, (off_t)in.offset, (off_t)in.length) < 0) {
 		if (errno != EINTR)
 			return errno == ENOSYS ? -EOPNOTSUPP : -errno;
@@ -59,6 +76,9 @@ int file_copy_range(struct fs *fs, struct request *r)
 		return -EINVAL;
 	if (!range_fits(in.off_in, in.len, INT64_MAX) || !range_fits(in.off_out, in.len, INT64_MAX))
 		return -EOVERFLOW;
+	res = begin_change(fs, to);
+	if (res < 0)
+		return res;
 	off_in = (off_t)in.off_in;
 	off_out = (off_t)in.off_out;
 	do

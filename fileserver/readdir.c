@@ -57,6 +57,9 @@ int dir_op_open(struct fs *fs, struct request *r)
 		return -EINVAL;
 	if (inode->hollow) {
 		/* A handle needs a descriptor, and this one opens nothing. */
+		result = fds_room(fs);
+		if (result < 0)
+			return result;
 		fd = fcntl(inode->fd, F_DUPFD_CLOEXEC, 0);
 		fd = fd < 0 ? -errno : fd;
 	} else {

@@ -19,9 +19,12 @@ enum {
 /* What we would agree on with any guest, and what depends on how long it may believe what it knows. */
 static uint64_t wanted_flags(const struct fs *fs)
 {
-	uint64_t flags = FUSE_ASYNC_READ | FUSE_POSIX_LOCKS | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES |
-			 FUSE_FLOCK_LOCKS | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO |
-			 FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_HANDLE_KILLPRIV_V2 | FUSE_INIT_EXT;
+	uint64_t flags = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DO_READDIRPLUS |
+			 FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES |
+			 FUSE_HANDLE_KILLPRIV_V2 | FUSE_INIT_EXT;
+
+	if (!fs->share.read_only)
+		flags |= FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS;
 
 	switch (fs->share.cache) {
 	case FILE_CACHE_LONG:

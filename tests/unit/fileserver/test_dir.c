@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* fileserver/dir.c, readdir.c, names.c and inodes.c: names, directories, and that none leads outside. */
 #include "fixture.h"
+#include "leaks.h"
 
 #include <linux/fs.h>
 #include <pthread.h>
@@ -711,6 +712,44 @@ static void test_hollow(void **state)
 	close(share.root_fd);
 }
 
+/* Handles of such directories have descriptors as others have: what is kept for others stays free. */
+static void test_many_hollow_opens(void **state)
+{
+	struct rlimit old, few = {.rlim_cur = 400};
+	struct file_share share = {.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)};
+	const struct fuse_open_in in = {0};
+	struct fuse_open_out out;
+	struct fixture f, all = {0};
+	uint64_t node, proc;
+	unsigned fds;
+	int r = 0;
+
+	(void)state;
+	fixture_begin(&f, false, FILE_CACHE_AUTO);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few.rlim_max = old.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	fs_rig_init(&all.rig, &share);
+	fds = open_fds();
+	proc = node_of(&all, FUSE_ROOT_ID, "proc");
+	node = node_of(&all, node_of(&all, FUSE_ROOT_ID, "tmp"), strrchr(f.top, '/') + 1);
+	for (unsigned i = 0; i < 500; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "%u", i);
+		fixture_file(f.top_fd, name, "");
+		(void)node_of(&all, node, name);
+	}
+	for (unsigned i = 0; i < 500 && r == 0; i++)
+		r = ask(&all, FUSE_OPENDIR, proc, &in, sizeof(in), NULL, &out, sizeof(out));
+	assert_int_equal(r, -EMFILE);
+	assert_in_range(open_fds() - fds, 100, 400 - 64);
+	fs_rig_finish(&all.rig);
+	close(share.root_fd);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	fixture_end(&f);
+}
+
 static void test_cache_modes(void **state)
 {
 	static const enum file_cache modes[] = {FILE_CACHE_AUTO, FILE_CACHE_LONG, FILE_CACHE_WRITEBACK};
@@ -763,6 +802,7 @@ int main(void)
 		cmocka_unit_test(test_closed_inodes),
 		cmocka_unit_test(test_many_opens),
 		cmocka_unit_test(test_hollow),
+		cmocka_unit_test(test_many_hollow_opens),
 		cmocka_unit_test(test_cache_modes),
 	};
 

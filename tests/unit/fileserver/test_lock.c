@@ -23,9 +23,9 @@ struct locked {
 	uint64_t node, fh;
 };
 
-static int setup(void **state)
+static int begin(void **state, bool read_only)
 {
-	const struct file_share share = {.uid = getuid(), .gid = getgid()};
+	const struct file_share share = {.uid = getuid(), .gid = getgid(), .read_only = read_only};
 	struct locked *l = malloc(sizeof(*l));
 	struct fuse_open_out open;
 
@@ -33,10 +33,20 @@ static int setup(void **state)
 	fs_test_begin(&l->t, &share, 0, 0);
 	fs_test_file(&l->t, "f", "hello", 0644);
 	l->node = fs_node(&l->t.rig, "f");
-	assert_int_equal(fs_open(&l->t.rig, l->node, O_RDWR, &open), 0);
+	assert_int_equal(fs_open(&l->t.rig, l->node, read_only ? O_RDONLY : O_RDWR, &open), 0);
 	l->fh = open.fh;
 	*state = l;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return begin(state, false);
+}
+
+static int setup_read_only(void **state)
+{
+	return begin(state, true);
 }
 
 static int teardown(void **state)
@@ -268,6 +278,25 @@ static void test_host_process(void **state)
 	assert_int_equal(set_flock(l, l->fh, F_RDLCK), 0);
 }
 
+/* Who may only read must not hold up a program of the host: the guest's locks stay in the guest. */
+static void test_read_only(void **state)
+{
+	struct locked *l = *state;
+	struct fuse_lk_in in = lock_in(l, OWNER_A, F_RDLCK, 10, 19);
+	struct peer p;
+
+	assert_false(l->t.rig.init.flags & (FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS));
+	peer_start(&p, l);
+	assert_int_equal(set_lock(l, OWNER_A, F_RDLCK, 0, INT64_MAX), -EROFS);
+	assert_int_equal(set_flock(l, l->fh, F_RDLCK), -EROFS);
+	assert_int_equal(set_flock(l, l->fh, F_WRLCK), -EROFS);
+	assert_int_equal(fs_rig_call(&l->t.rig, FUSE_SETLKW, l->node, &in, sizeof(in), NULL, 0, NULL, 0),
+			 -EROFS);
+	assert_int_equal(peer_do(&p, 'l'), 0);
+	assert_int_equal(peer_do(&p, 'f'), 0);
+	peer_end(&p);
+}
+
 /* ---- those that wait ---- */
 
 static unsigned start_wait(struct locked *l, uint64_t owner, uint32_t type, uint32_t lk_flags, uint64_t fh)
@@ -395,12 +424,18 @@ static void test_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_records),        CASE(test_flush_releases),
-		CASE(test_errors),         CASE(test_flock),
-		CASE(test_host_process),   CASE(test_wait),
-		CASE(test_wait_for_host),  CASE(test_interrupt),
-		CASE(test_wait_of_closed), CASE(test_end_while_waiting),
+		CASE(test_records),
+		CASE(test_flush_releases),
+		CASE(test_errors),
+		CASE(test_flock),
+		CASE(test_host_process),
+		CASE(test_wait),
+		CASE(test_wait_for_host),
+		CASE(test_interrupt),
+		CASE(test_wait_of_closed),
+		CASE(test_end_while_waiting),
 		CASE(test_bounded),
+		cmocka_unit_test_setup_teardown(test_read_only, setup_read_only, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -450,6 +450,35 @@ static void test_kill_by_write(void **state)
 	check_xattr(t, "f", NULL);
 }
 
+/* Requests that do not say whether whoever changes the contents may keep them. */
+static void test_kill_by_range(void **state)
+{
+	struct fs_test *t = *state;
+	struct fuse_open_out from, to;
+	uint64_t from_node, node;
+
+	if (!fs_test_has_xattrs(t))
+		skip();
+	fs_test_file(t, "from", "xyz", 0644);
+	fs_test_file(t, "f", "x", 0755);
+	from_node = fs_node(&t->rig, "from");
+	node = fs_node(&t->rig, "f");
+	assert_int_equal(fs_open(&t->rig, from_node, O_RDONLY, &from), 0);
+	assert_int_equal(fs_open(&t->rig, node, O_RDWR, &to), 0);
+	assert_int_equal(fs_chmod(&t->rig, node, 06755), 0);
+	assert_int_equal(fs_fallocate(&t->rig, node, to.fh, 0, 0, 100), 0);
+	check_attr(t, node, t->share.guest_uid, t->share.guest_gid, 0755);
+	assert_int_equal(fs_chmod(&t->rig, node, 06755), 0);
+	assert_int_equal(fs_copy(&t->rig, from_node, from.fh, 0, node, to.fh, 0, 3), 3);
+	check_attr(t, node, t->share.guest_uid, t->share.guest_gid, 0755);
+	/* By a handle that cannot write nothing changes. */
+	assert_int_equal(fs_open(&t->rig, node, O_RDONLY, &to), 0);
+	assert_int_equal(fs_chmod(&t->rig, node, 06755), 0);
+	assert_int_equal(fs_fallocate(&t->rig, node, to.fh, 0, 0, 100), -EBADF);
+	assert_int_equal(fs_copy(&t->rig, from_node, from.fh, 0, node, to.fh, 0, 3), -EBADF);
+	check_attr(t, node, t->share.guest_uid, t->share.guest_gid, 06755);
+}
+
 /* A truncation that takes the bits along. */
 static void test_kill_by_setattr(void **state)
 {
@@ -486,6 +515,7 @@ int main(void)
 		CASE(test_links_and_fifos),
 		CASE(test_create),
 		CASE(test_kill_by_write),
+		CASE(test_kill_by_range),
 		CASE(test_kill_by_setattr),
 		CASE(test_create_in_setgid),
 	};
