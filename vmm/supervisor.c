@@ -444,6 +444,8 @@ static int on_exec(void *arg, int *ret_fd, struct err *err)
 		return err_set(err, -ENOTCONN, "it has no agent: it was started without COMMAND and --agent");
 	if (s->config->command.argv && s->command.state != AGENT_RUNS)
 		return err_set(err, -EAGAIN, "its COMMAND does not run yet, or not any more");
+	if (__atomic_load_n(&s->report->paused, __ATOMIC_RELAXED))
+		return err_set(err, -EAGAIN, "it is paused: 'hull resume %s' lets it go on", s->config->name);
 	fd = make_pair(&ours);
 	if (fd < 0)
 		return err_errno(err, fd, "socket");
