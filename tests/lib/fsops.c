@@ -13,7 +13,6 @@
  *   fsops lock posix|flock FILE hold     takes the lock, prints "held", and keeps it until standard input
  * ends fsops lock posix|flock FILE try      0: it is free; 1: somebody else has it
  */
-#define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

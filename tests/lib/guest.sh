@@ -160,15 +160,19 @@ run_tests() {
 	exit "$failed"
 }
 
-# guest_peer: prints the path of tests/lib/peer.c's program, made when it is not there
-# or older than its source.
-guest_peer() {
-	local program=$root/build/guest/peer
-	if [ ! "$program" -nt "$root/tests/lib/peer.c" ]; then
+# guest_program NAME: prints the path of the static program of tests/lib/NAME.c, made when it is
+# not there or older than its source.
+guest_program() {
+	local program=$root/build/guest/$1
+	if [ ! "$program" -nt "$root/tests/lib/$1.c" ]; then
 		mkdir -p "$root/build/guest"
-		cc -O2 -static -D_GNU_SOURCE -o "$program.new" "$root/tests/lib/peer.c" && mv "$program.new" "$program"
+		cc -O2 -static -D_GNU_SOURCE -o "$program.new" "$root/tests/lib/$1.c" && mv "$program.new" "$program"
 	fi
 	printf '%s\n' "$program"
+}
+
+guest_peer() {
+	guest_program peer
 }
 
 # guest_tools: prints the path of a disk image with fio, mke2fs, iperf3 and what they
