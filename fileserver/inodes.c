@@ -24,7 +24,10 @@
 #include "session.h"
 
 enum {
-	MAX_INODES = 1 << 21,
+	/* An inode takes a KiB of a guest that means to know it, and less than half of that here. */
+	RAM_PER_INODE = 512,
+	MIN_INODES = 4096,
+	MAX_INODES = 1 << 24,
 	MAX_DEPTH = 256,      /* directories above it that must be opened, too */
 	MAX_TRIES = 64,       /* inodes that are looked at for one to be closed */
 	MAX_DEVICES = 4096,   /* that get numbers of their own */
@@ -316,14 +319,25 @@ void inode_renamed(struct fs *fs, struct inode *inode, const struct inode *dir, 
 
 /* ---- slots ---- */
 
-static int take_slot(struct inodes *t, uint32_t *ret_index)
+uint32_t inodes_limit(const struct guest_mem *mem)
 {
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < mem->count; i++)
+		bytes += mem->regions[i].size;
+	return (uint32_t)min_u64(MAX_INODES, MIN_INODES + bytes / RAM_PER_INODE);
+}
+
+static int take_slot(const struct fs *fs, uint32_t *ret_index)
+{
+	struct inodes *t = fs->inodes;
+
 	if (t->free) {
 		*ret_index = t->free - 1;
 		t->free = t->slots[*ret_index].next_free;
 		return 0;
 	}
-	if (t->slot_count == MAX_INODES)
+	if (t->slot_count >= inodes_limit(&fs->mem))
 		return -ENFILE;
 	if (t->slot_count == t->slot_cap) {
 		uint32_t cap = t->slot_cap ? 2 * t->slot_cap : 256;
@@ -348,7 +362,7 @@ static int add(struct fs *fs, int fd, const struct identity *id, struct inode **
 
 	if (!inode)
 		return -ENOMEM;
-	r = take_slot(t, &index);
+	r = take_slot(fs, &index);
 	if (r < 0) {
 		free(inode);
 		return r;

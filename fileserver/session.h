@@ -98,6 +98,9 @@ void inodes_destroy(struct fs *fs);
 void inodes_reset(struct fs *fs);
 unsigned inodes_count(const struct fs *fs);
 
+/* How many a guest with this memory may know: its nodes take no more memory here than it has itself. */
+uint32_t inodes_limit(const struct guest_mem *mem);
+
 /*
  * Room for one more descriptor; the caller opens it and counts it by used_fds. Closes those of inodes that
  * were not used for long, when needed. -ENFILE: there is no room.
