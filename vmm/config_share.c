@@ -101,7 +101,8 @@ static int set_paths(struct config_share *share, char *text, const char *option,
 
 	if (!split)
 		return err_set(err, -EINVAL,
-			       "%s %s: expected DIR:PATH, with a PATH in the guest that begins with '/'",
+			       "%s %s: expected DIR:PATH, with a PATH in the guest that begins with '/' "
+			       "(a comma in a path is written as two)",
 			       option, text);
 	if (split == text)
 		return err_set(err, -EINVAL, "%s %s: expected the path of a directory before ':'", option,

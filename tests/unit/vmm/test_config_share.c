@@ -85,6 +85,7 @@ static void test_bad_shares(void **state)
 		{"/a", "--share /a", "DIR:PATH"},
 		{"a:", "--share a:", "begins with '/'"},
 		{"a:b", "--share a:b", "begins with '/'"},
+		{"a,b:/c", "--share a:", "a comma in a path"},
 		{":/b", "--share :/b", "a directory before ':'"},
 		{",ro", "--share", "DIR:PATH"},
 		{"a:/", "--share a:/", "below /"},
