@@ -599,6 +599,11 @@ bool agent_session_has_started(const struct agent_session *s)
 	return s->has_started;
 }
 
+void agent_session_hang_up(struct agent_session *s)
+{
+	shutdown(s->fd, SHUT_RDWR); /* what has arrived can still be read */
+}
+
 void agent_session_destroy(struct agent_session *s)
 {
 	if (!s)

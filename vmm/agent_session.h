@@ -94,6 +94,12 @@ const struct agent_result *agent_session_result(const struct agent_session *sess
 /* After AGENT_ENDED: the command has run. */
 bool agent_session_has_started(const struct agent_session *session);
 
+/*
+ * The machine has gone: what the agent has said until now is still written, and more does not come, whoever
+ * else has the other end of the connection.
+ */
+void agent_session_hang_up(struct agent_session *session);
+
 /* Ends the threads wherever they are, and the connection. NULL is fine. */
 void agent_session_destroy(struct agent_session *session);
 

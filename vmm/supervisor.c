@@ -625,6 +625,8 @@ static void drain(struct supervisor *s)
 	const uint64_t end = stopped ? monotonic_ns() + drain_ns : s->deadline_ns;
 
 	fd_close(&s->answer.fd);
+	if (s->command.session)
+		agent_session_hang_up(s->command.session);
 	while (s->command.session && !command_run_result(&s->command)) {
 		struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN},
 				       {.fd = command_run_fd(&s->command), .events = POLLIN}};

@@ -500,6 +500,32 @@ static void cut_connection(void **state)
 	check_pipe(f->out[0], "last");
 }
 
+/* Somebody else keeps the agent's end open. */
+static void hung_up(void **state)
+{
+	struct fx *f = *state;
+
+	start_command(f);
+	wait_state(f, AGENT_RUNS);
+	say(f, AGENT_STDOUT, "last", 4);
+	agent_session_hang_up(f->session);
+	assert_int_equal(result(f)->end, AGENT_END_CUT);
+	check_pipe(f->out[0], "last");
+}
+
+/* What it said last counts. */
+static void hung_up_after_the_end(void **state)
+{
+	struct fx *f = *state;
+
+	start_command(f);
+	wait_state(f, AGENT_RUNS);
+	say_u32(f, AGENT_EXITED, 3);
+	agent_session_hang_up(f->session);
+	assert_int_equal(result(f)->end, AGENT_END_EXITED);
+	assert_int_equal(result(f)->status, 3);
+}
+
 static void cut_before_hello(void **state)
 {
 	struct fx *f = *state;
@@ -674,6 +700,8 @@ int main(void)
 		CASE(full_disk),
 		CASE(a_reader_who_does_not_read),
 		CASE(cut_connection),
+		CASE(hung_up),
+		CASE(hung_up_after_the_end),
 		CASE(cut_before_hello),
 		CASE(another_version),
 		CASE(no_hello),

@@ -421,6 +421,29 @@ static void no_status(void **state)
 	assert_true(said(f, "hull: the guest powered off before COMMAND had ended\n"));
 }
 
+/* A worker that was taken over has given the agent's connection to somebody who outlives it. */
+static void leaves_the_connection(struct report *report, int control)
+{
+	struct pollfd p = {.fd = start_agent(control), .events = POLLIN};
+
+	if (fork() == 0) {
+		close(control);
+		if (poll(&p, 1, PATIENCE_MS) != 1)
+			report->text[0] = WELL; /* nobody has ended it */
+		_exit(0);
+	}
+	end(report, OUTCOME_POWEROFF);
+}
+
+static void a_connection_that_stays(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(command(f, leaves_the_connection), 125);
+	assert_true(said(f, "hull: the guest powered off before COMMAND had ended\n"));
+	assert_int_equal(f->report->text[0], 0);
+}
+
 static void panics(struct report *report, int control)
 {
 	start_agent(control);
@@ -834,6 +857,7 @@ int main(void)
 		CASE(a_worker_that_does_not_end),
 		CASE(a_command_that_is_not_there),
 		CASE(no_status),
+		CASE(a_connection_that_stays),
 		CASE(a_panic_beside_it),
 		CASE(an_agent_that_lies),
 		CASE(an_agent_that_goes),
