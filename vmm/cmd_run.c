@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "config_command.h"
 #include "dry_run.h"
 #include "hull/config.h"
 #include "hull/util.h"
@@ -52,6 +53,27 @@ static int add_own_initrd(const struct vm_config *config, struct resources *res,
 	return 0;
 }
 
+/*
+ * The number of a user's name is the guest's to know (share_process_settings()), so the caller's
+ * files are not that user's; who does not know wonders why nothing can be written.
+ */
+static void warn_of_owners(const struct vm_config *config, int log)
+{
+	const char *user = config->command.user;
+	bool writable = false;
+	uint32_t uid;
+
+	for (unsigned i = 0; i < config->share_count; i++)
+		writable |= !config->shares[i].read_only;
+	if (!writable || config_user_number(&config->command, &uid) || strcmp(user, "root") == 0 ||
+	    config->log_level < LOG_WARN)
+		return;
+	dprintf(log,
+		"hull: warning: --user %s: on shares your files belong to root in the guest; '--user NUMBER' "
+		"makes them that user's\n",
+		user);
+}
+
 static int start(const struct vm_config *config, struct resources *res, struct share_processes *shares,
 		 struct report *report)
 {
@@ -61,6 +83,7 @@ static int start(const struct vm_config *config, struct resources *res, struct s
 	if (r < 0)
 		return fail(&err);
 	report_phase(report, PHASE_OPEN);
+	warn_of_owners(config, res->log);
 	r = kernel_cache_get(&res->kernel, min_u64(config->memory, max_decoded_bytes), &res->decoded,
 			     &report->from_cache, &err);
 	if (r == 0)
@@ -160,7 +183,7 @@ const struct command cmd_run = {
 		"                        guest has it; else the user's home\n"
 		"      --env NAME[=VALUE]\n"
 		"                        in its environment; NAME alone: with hull's own value (repeatable)\n"
-		"      --user NAME|UID   default root\n"
+		"      --user NAME|UID   default root; given as a number, your files on shares are that user's\n"
 		"  -t, --tty             a terminal for it; default: when stdin and stdout are terminals\n"
 		"      --no-tty          none\n"
 		"\n"
