@@ -85,6 +85,7 @@ int image_load(const struct image *img, uint64_t off, uint64_t len, const struct
 		return err_set(err, -ENOSPC, "%s: does not fit into RAM", img->path);
 	if (!range_fits(off, len, img->len))
 		return err_set(err, -EINVAL, "%s: damaged or cut short", img->path);
+	mem_expect(mem, gpa, len);
 	while (pos < end) {
 		uint64_t run_end = data_run(img->fd, &pos, end);
 

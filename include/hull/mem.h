@@ -74,6 +74,14 @@ void *mem_ptr(const struct guest_mem *mem, uint64_t gpa, uint64_t len);
  */
 int mem_discard_ptr(const struct guest_mem *mem, void *ptr, uint64_t len);
 
+/*
+ * All of [gpa, gpa + len) will be used soon: where RAM is shared, it gets huge pages there now. The
+ * host gives private RAM huge pages when it is touched, but shared RAM only when it is asked to
+ * (transparent_hugepage/shmem_enabled is "never" by default); each page of 4 KiB is an exit. A hint, which
+ * needs Linux 6.1; outside RAM it is ignored. Any thread.
+ */
+void mem_expect(const struct guest_mem *mem, uint64_t gpa, uint64_t len);
+
 /* Bytes of RAM. */
 uint64_t mem_size(const struct guest_mem *mem);
 

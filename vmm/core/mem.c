@@ -13,6 +13,10 @@
 
 #include "hull/util.h"
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* <linux/mman.h> since 6.1 */
+#endif
+
 enum { PAGE_BYTES = 4096 };
 
 /*
@@ -223,6 +227,27 @@ int mem_discard_ptr(const struct guest_mem *mem, void *ptr, uint64_t len)
 	 * in a file is not gone by leaving the mapping: MADV_REMOVE makes a hole there.
 	 */
 	return madvise(ptr, len, r->fd < 0 ? MADV_DONTNEED : MADV_REMOVE) < 0 ? -errno : 0;
+}
+
+/* Part of a mapping of 2 MiB that is touched, but not all there, becomes a huge page. */
+static bool collapse(uint8_t *hva)
+{
+	(void)*(volatile uint8_t *)hva;
+	return madvise(hva, MEM_ALIGN, MADV_COLLAPSE) == 0;
+}
+
+void mem_expect(const struct guest_mem *mem, uint64_t gpa, uint64_t len)
+{
+	uint8_t *hva = mem_ptr(mem, gpa, len);
+	const struct mem_region *r = hva ? region_of_host(mem, hva, len) : NULL;
+	uint64_t at = gpa & ~(uint64_t)(MEM_ALIGN - 1);
+
+	if (!r || r->fd < 0)
+		return;
+	for (; at < gpa + len; at += MEM_ALIGN) {
+		if (at >= r->gpa && at + MEM_ALIGN <= r->gpa + r->size && !collapse(r->hva + (at - r->gpa)))
+			return; /* the host cannot */
+	}
 }
 
 uint64_t mem_size(const struct guest_mem *mem)

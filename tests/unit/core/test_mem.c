@@ -610,6 +610,34 @@ static void test_shared_discard(void **state)
 	mem_finish(&mem);
 }
 
+/* What will be used is there as a whole, and what lies beside it is not; contents stay. */
+static void test_expected(void **state)
+{
+	struct guest_mem mem = {0};
+	uint8_t *hva;
+
+	(void)state;
+	assert_int_equal(mem_add_shared_ram(&mem, 0, 3 * MEM_ALIGN, NULL), 0);
+	hva = mem.regions[0].hva;
+	memset(hva + MEM_ALIGN + page, 0x5a, page);
+	mem_expect(&mem, MEM_ALIGN + 5 * page, page);
+	/* 512 pages; the host is too old, or short of huge pages, if it has left the two. */
+	if (resident(hva + MEM_ALIGN, MEM_ALIGN) > 2)
+		assert_int_equal(resident(hva + MEM_ALIGN, MEM_ALIGN), MEM_ALIGN / page);
+	else
+		print_message("no huge pages of shared memory here\n");
+	assert_int_equal(resident(hva, MEM_ALIGN), 0);
+	assert_int_equal(resident(hva + 2 * MEM_ALIGN, MEM_ALIGN), 0);
+	assert_true(all_bytes(hva + MEM_ALIGN, page, 0));
+	assert_true(all_bytes(hva + MEM_ALIGN + page, page, 0x5a));
+	assert_true(all_bytes(hva + MEM_ALIGN + 2 * page, MEM_ALIGN - 2 * page, 0));
+	/* Not RAM, and a range that wraps. */
+	mem_expect(&mem, 3 * MEM_ALIGN - page, 2 * page);
+	mem_expect(&mem, UINT64_MAX - page, 2 * page);
+	assert_int_equal(resident(hva + 2 * MEM_ALIGN, MEM_ALIGN), 0);
+	mem_finish(&mem);
+}
+
 static void test_shared_is_closed(void **state)
 {
 	struct guest_mem mem = shared_regions();
@@ -705,6 +733,7 @@ int main(void)
 		cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_shared_is_sealed),
 		cmocka_unit_test(test_shared_discard),
+		cmocka_unit_test(test_expected),
 		cmocka_unit_test(test_shared_is_closed),
 		cmocka_unit_test(test_received),
 		cmocka_unit_test(test_received_is_checked),
