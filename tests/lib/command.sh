@@ -8,13 +8,11 @@
 # make_guest FILE: as $guest, in the place of what guest.sh makes: busybox under all its names, and
 # no init, as hull brings its own.
 make_guest() {
-	local file=$1 tree name
+	local file=$1 tree
 	tree=$(mktemp -d "$file.XXXXXX")
 	mkdir -p "$tree"/{bin,dev,proc,sys,tmp,root,etc}
 	cp "$(command -v busybox)" "$tree/bin/busybox"
-	for name in $("$tree/bin/busybox" --list); do
-		[ "$name" = busybox ] || ln -s busybox "$tree/bin/$name"
-	done
+	"$tree/bin/busybox" --install "$tree/bin"
 	echo 'root:x:0:0:root:/root:/bin/sh' >"$tree/etc/passwd"
 	(cd "$tree" && find . -mindepth 1 | cpio -o -H newc -R 0:0 --quiet) >"$file"
 	chmod 644 "$file"
