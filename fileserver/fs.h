@@ -268,7 +268,7 @@ void locks_free(struct locks *locks);
  * handle's as well. */
 void locks_release(struct fs *fs, struct handle *handle, uint64_t owner, bool flock_too);
 
-/* The request `unique`, should it wait for a lock, is answered with -EINTR. */
+/* The request `unique`, should it wait for a lock, now or as soon as it comes, is answered with -EINTR. */
 void locks_interrupt(struct fs *fs, uint64_t unique);
 
 /* All that wait for locks are answered with `result`: before the rings stop. */

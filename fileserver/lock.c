@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@
 enum {
 	MAX_OWNERS = 512, /* pairs of owner and file: descriptors */
 	MAX_WAITERS = 256,
+	MAX_EARLY = 64,
 	FIRST_WAIT_NS = 1000000,
 	LAST_WAIT_NS = 50000000,
 };
@@ -54,6 +56,12 @@ struct locks {
 	unsigned owner_count;
 	struct waiter *waiters; /* the eldest first */
 	unsigned waiter_count;
+	/*
+	 * Requests that were interrupted before they were seen, the last ones: they come by another queue. 0:
+	 * none.
+	 */
+	uint64_t early[MAX_EARLY];
+	unsigned early_next;
 };
 
 /* ---- owners ---- */
@@ -254,12 +262,25 @@ static void try_again(struct loop_timer *timer)
 		wake(locks);
 }
 
+static bool take_early(struct locks *locks, uint64_t unique)
+{
+	for (unsigned i = 0; unique && i < MAX_EARLY; i++) {
+		if (locks->early[i] == unique) {
+			locks->early[i] = 0;
+			return true;
+		}
+	}
+	return false;
+}
+
 static int wait_for(struct locks *locks, struct request *r, const struct fuse_lk_in *in)
 {
 	struct loop *loop = fs_loop(locks->fs);
 	struct waiter **link = &locks->waiters;
 	struct waiter *w;
 
+	if (take_early(locks, r->in.unique))
+		return -EINTR;
 	if (locks->waiter_count == MAX_WAITERS)
 		return -ENOLCK;
 	w = calloc(1, sizeof(*w));
@@ -369,12 +390,15 @@ void locks_release(struct fs *fs, struct handle *handle, uint64_t owner, bool fl
 
 void locks_interrupt(struct fs *fs, uint64_t unique)
 {
-	struct waiter *w = fs_locks(fs)->waiters;
+	struct locks *locks = fs_locks(fs);
+	struct waiter *w = locks->waiters;
 
 	while (w && w->r->in.unique != unique)
 		w = w->next;
 	if (w)
 		waiter_end(w, -EINTR);
+	else
+		locks->early[locks->early_next++ % MAX_EARLY] = unique;
 }
 
 void locks_cancel(struct fs *fs, int result)
@@ -390,6 +414,7 @@ void locks_reset(struct fs *fs)
 	struct locks *locks = fs_locks(fs);
 
 	locks_cancel(fs, -EINTR);
+	memset(locks->early, 0, sizeof(locks->early));
 	while (locks->owners)
 		owner_drop(locks, &locks->owners);
 }

@@ -377,6 +377,26 @@ static void test_interrupt(void **state)
 	assert_int_equal(open_fds(), fds);
 }
 
+/* The interrupt has another queue, and may get there first. */
+static void test_early_interrupt(void **state)
+{
+	struct locked *l = *state;
+	struct fuse_interrupt_in in = {0};
+	unsigned slot;
+	int result;
+
+	assert_int_equal(set_lock(l, OWNER_A, F_WRLCK, 10, 19), 0);
+	in.unique = l->t.rig.unique + 2; /* the next but one: the interrupt has one, too */
+	fs_interrupt(&l->t.rig, &in);
+	slot = start_wait(l, OWNER_B, F_WRLCK, 0, l->fh);
+	assert_int_equal(l->t.rig.uniques[slot], in.unique);
+	assert_true(fs_wait(&l->t.rig, slot, 5000, &result));
+	assert_int_equal(result, -EINTR);
+	/* Once. */
+	slot = start_wait(l, OWNER_B, F_WRLCK, 0, l->fh);
+	assert_false(fs_wait(&l->t.rig, slot, 20, &result));
+}
+
 /* The handle is closed below who waits by it. */
 static void test_wait_of_closed(void **state)
 {
@@ -435,6 +455,7 @@ int main(void)
 		CASE(test_wait_of_closed),
 		CASE(test_end_while_waiting),
 		CASE(test_bounded),
+		CASE(test_early_interrupt),
 		cmocka_unit_test_setup_teardown(test_read_only, setup_read_only, teardown),
 	};
 
