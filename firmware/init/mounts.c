@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a guest has beside its root: the kernel's own file systems, memory, and the host's shares. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -79,6 +80,20 @@ static void link_streams(void)
 	}
 }
 
+/*
+ * Nothing is forbidden to this process in the guest. But what the host forbids to hull's user is not to
+ * be had here either, and with --root / that is mostly the home directory of root.
+ */
+static bool is_closed(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == EACCES;
+	close(fd);
+	return false;
+}
+
 void mount_for_command(const struct settings *s)
 {
 	static const struct place places[] = {
@@ -88,12 +103,16 @@ void mount_for_command(const struct settings *s)
 		{"cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
 	};
 	static const struct place tmp = {"tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777"};
+	static const struct place home = {"tmpfs", "/root", MS_NOSUID | MS_NODEV, "mode=0700"};
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
 		mount_place(&places[i]);
 	/* A root on a disk that can be written to, or seems so, mostly has its own. */
 	if (!has_root(s) || (s->read_only && (s->tag[0] || !s->cow)) || access("/tmp", F_OK) < 0)
 		mount_place(&tmp);
+	/* Programs want a home in which they can read and write. */
+	if (is_closed(home.dir))
+		mount_place(&home);
 	link_streams();
 }
 
