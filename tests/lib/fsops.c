@@ -63,7 +63,7 @@ static int names_in(int fd, char ***ret_names)
 	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY);
 	DIR *dir = own < 0 ? NULL : fdopendir(own);
 	struct dirent *entry;
-	char **names = NULL;
+	char **names = NULL, **more;
 	int count = 0;
 
 	if (!dir)
@@ -71,7 +71,10 @@ static int names_in(int fd, char ***ret_names)
 	while ((entry = readdir(dir))) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		names = realloc(names, sizeof(*names) * ((size_t)count + 1));
+		more = realloc(names, sizeof(*names) * ((size_t)count + 1));
+		if (!more)
+			die("memory");
+		names = more;
 		names[count] = strdup(entry->d_name);
 		if (!names[count++])
 			die("memory");
