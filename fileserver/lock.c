@@ -8,8 +8,9 @@
  * file.
  *
  * Nothing waits: what cannot be had at once and may wait is put off and tried again by a timer, more and more
- * rarely up to 20 times a second, and at once when a lock was given back here. FUSE_INTERRUPT ends it. Who
- * waits for whom is not looked at: a deadlock ends with a signal in the guest.
+ * rarely up to 20 times a second, and at once when a lock was given back here. FUSE_INTERRUPT ends it; Linux'
+ * driver of virtio-fs sends none (up to 6.12), so that a process waits until it has the lock. Who waits for
+ * whom is not looked at.
  *
  * A lock on a file changes what others can do with it: on a read-only share there is none. The guest is not
  * offered any (table.c), and keeps its locks to itself.
