@@ -151,6 +151,21 @@ static size_t reason_line(const char *text, size_t len)
 		       line_with(text, len, "hull-init: "));
 }
 
+/*
+ * The length without the kernel's trace of calls where the first stage has said why it ended: to the
+ * kernel that is a panic, to the user a line.
+ */
+static size_t without_trace(const char *text, size_t len)
+{
+	const size_t panic = line_with(text, len, "Attempted to kill init!");
+	const char *end;
+
+	if (line_with(text, len, "hull-init: ") >= panic)
+		return len;
+	end = memchr(text + panic, '\n', len - panic);
+	return end ? (size_t)(end - text) + 1 : len;
+}
+
 /* With COMMAND the console is on stderr or nowhere (open.c), else on stdout. */
 static bool is_console_seen(const struct vm_config *config)
 {
@@ -163,7 +178,7 @@ static bool is_console_seen(const struct vm_config *config)
 static void print_tail(const struct vm_config *config, const struct report *r)
 {
 	const bool seen = is_console_seen(config);
-	size_t len = min_u64(r->tail_len, REPORT_TAIL_BYTES);
+	size_t len = without_trace(r->tail, min_u64(r->tail_len, REPORT_TAIL_BYTES));
 	size_t from = min_u64(last_lines(r->tail, len, TAIL_LINES), reason_line(r->tail, len));
 
 	if (len == 0 || seen)
