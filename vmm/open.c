@@ -87,7 +87,9 @@ static int open_log(const struct vm_config *config, struct err *err)
 	int fd = config->log ? open(config->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666)
 			     : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 
-	return fd >= 0 ? fd : err_errno(err, -errno, "%s", config->log ? config->log : "stderr");
+	return fd >= 0 ? fd
+		       : err_errno(err, -errno, "%s%s", config->log ? "--log " : "",
+				   config->log ? config->log : "stderr");
 }
 
 /*
@@ -237,10 +239,11 @@ static int open_files(struct resources *res, const struct vm_config *config, boo
 				  .vsock_listen = -1,
 				  .kernel.fd = -1};
 	r = find_kernel(config, res->kernel_path, sizeof(res->kernel_path), err);
-	if (r == 0)
-		r = open_regular(res->kernel_path, &res->kernel, err);
-	if (r < 0 && config->kernel)
-		name_option(err, "--kernel");
+	if (r < 0)
+		return r;
+	r = open_regular(res->kernel_path, &res->kernel, err);
+	if (r < 0)
+		name_option(err, config->kernel ? "--kernel" : "the default kernel");
 	for (unsigned i = 0; r == 0 && i < config->initrd_count; i++) {
 		r = open_regular(config->initrds[i], &res->initrds[i], err);
 		if (r == 0)
