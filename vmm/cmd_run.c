@@ -54,8 +54,8 @@ static int add_own_initrd(const struct vm_config *config, struct resources *res,
 }
 
 /*
- * The number of a user's name is the guest's to know (share_process_settings()), so the caller's
- * files are not that user's; who does not know wonders why nothing can be written.
+ * The number of a user's name is in the root. Where that is no directory the guest alone knows it, and the
+ * caller's files are not that user's; who does not know wonders why nothing can be written.
  */
 static void warn_of_owners(const struct vm_config *config, int log)
 {
@@ -65,8 +65,8 @@ static void warn_of_owners(const struct vm_config *config, int log)
 
 	for (unsigned i = 0; i < config->share_count; i++)
 		writable |= !config->shares[i].read_only;
-	if (!writable || config_user_number(&config->command, &uid) || strcmp(user, "root") == 0 ||
-	    config->log_level < LOG_WARN)
+	if (!writable || config->root.directory || config_user_number(&config->command, &uid) ||
+	    strcmp(user, "root") == 0 || config->log_level < LOG_WARN)
 		return;
 	dprintf(log,
 		"hull: warning: --user %s: on shares your files belong to root in the guest; '--user NUMBER' "

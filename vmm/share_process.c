@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "config_command.h"
+#include "guest_user.h"
 #include "hull/util.h"
 #include "sandbox/confine.h"
 
@@ -38,7 +39,7 @@ struct file_share share_process_settings(const struct vm_config *config, unsigne
 	const struct config_share *share = &config->shares[index];
 	uint32_t user = 0;
 
-	/* The number of a name is the guest's to know: then the caller's files are root's. */
+	/* A name is looked for in the root, if that is a directory; else the caller's files are root's. */
 	if (!config_user_number(&config->command, &user))
 		user = 0;
 	return (struct file_share){
@@ -83,7 +84,17 @@ static void raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static _Noreturn void serve(struct file_share *share, const char *path, int link, int log, int parent)
+/* What a server is started with beside its share. */
+struct start {
+	const char *path;
+	const char *user; /* whose the caller's files are in the guest, to be looked for in `passwd` */
+	int passwd;       /* -1: it is known already, or cannot be */
+	int link;
+	int log;
+	int parent;
+};
+
+static _Noreturn void serve(struct file_share *share, const struct start *start)
 {
 	struct err err = {0};
 	int r;
@@ -95,25 +106,35 @@ static _Noreturn void serve(struct file_share *share, const char *path, int link
 	share->proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	r = share->proc_fd < 0 ? err_errno(&err, -errno, "/proc/self/fd") : 0;
 	if (r == 0) {
-		const int keep[] = {share->root_fd, share->proc_fd, link};
+		const int keep[] = {share->root_fd, share->proc_fd, start->passwd, start->link};
 
-		r = confine(keep, ARRAY_SIZE(keep), log, parent, &err);
+		r = confine(keep, ARRAY_SIZE(keep), start->log, start->parent, &err);
+	}
+	if (r == 0 && start->passwd >= 0) { /* a user that is not there is the guest's to tell */
+		(void)guest_user_find(start->passwd, start->user, &share->guest_uid, &share->guest_gid);
+		close(start->passwd);
 	}
 	if (r == 0)
-		r = file_server_run(share, link, &err);
+		r = file_server_run(share, start->link, &err);
 	if (r < 0)
-		dprintf(STDERR_FILENO, "hull: the file server of %s: %s\n", path, err.msg);
+		dprintf(STDERR_FILENO, "hull: the file server of %s: %s\n", start->path, err.msg);
 	_exit(r < 0);
 }
 
 /* ---- in the supervisor ---- */
 
 static int start_one(struct share_processes *p, const struct vm_config *config, unsigned index,
-		     struct share_file *file, int log, struct err *err)
+		     struct share_file *file, int passwd, int log, struct err *err)
 {
 	struct file_share share = share_process_settings(config, index);
 	const char *path = config->shares[index].path;
-	const int parent = (int)getpid();
+	struct start start = {
+		.path = path,
+		.user = config->command.user,
+		.passwd = passwd,
+		.log = log,
+		.parent = (int)getpid(),
+	};
 	const int bytes = LINK_BYTES;
 	int pair[2];
 	pid_t pid;
@@ -123,8 +144,10 @@ static int start_one(struct share_processes *p, const struct vm_config *config, 
 	(void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 	share.root_fd = file->root;
 	pid = fork();
-	if (pid == 0)
-		serve(&share, path, pair[1], log, parent);
+	if (pid == 0) {
+		start.link = pair[1];
+		serve(&share, &start);
+	}
 	close(pair[1]);
 	file->link = pair[0];
 	if (pid < 0)
@@ -137,10 +160,14 @@ static int start_one(struct share_processes *p, const struct vm_config *config, 
 int share_processes_start(struct share_processes *p, const struct vm_config *config, struct share_file *files,
 			  int log, struct err *err)
 {
+	uint32_t uid;
+	bool by_name = config->root.directory && !config_user_number(&config->command, &uid);
+	int passwd = by_name ? guest_passwd_open(files[0].root) : -1;
 	int r = 0;
 
 	for (unsigned i = 0; i < config->share_count && r == 0; i++)
-		r = start_one(p, config, i, &files[i], log, err);
+		r = start_one(p, config, i, &files[i], passwd, log, err);
+	fd_close(&passwd);
 	return r;
 }
 

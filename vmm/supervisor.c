@@ -155,6 +155,8 @@ static void press_button(struct supervisor *s, uint64_t grace_ns)
 	if (s->deadline_ns == 0 || end < s->deadline_ns)
 		s->deadline_ns = end;
 	kill(s->worker, SIGCONT);
+	if (__atomic_load_n(&s->report->paused, __ATOMIC_RELAXED))
+		tell_resume(s); /* one that stands still would not hear */
 	if (s->config->command.argv) {
 		signal_command(s, s->ending.signal);
 		return;
@@ -393,7 +395,7 @@ static int on_stop(void *arg, uint64_t grace_ns, struct err *err)
 	end = monotonic_ns() + grace_ns;
 	if (s->stage == STAGE_RUNS) {
 		s->ending.signal = SIGTERM;
-		tell_resume(s); /* one that stands still would not hear */
+		tell_resume(s); /* a pause may be on its way */
 		if (grace_ns > 0)
 			press_button(s, grace_ns);
 	}

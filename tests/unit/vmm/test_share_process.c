@@ -234,6 +234,82 @@ static void test_settings(void **state)
 	assert_false(share_process_settings(fx->config, 0).read_only);
 }
 
+static void make_passwd(const struct fx *fx, const char *text)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/etc", fx->dirs[0]);
+	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(path, sizeof(path), "%s/etc/passwd", fx->dirs[0]);
+	f = fopen(path, "we");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static void remove_passwd(const struct fx *fx)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/etc/passwd", fx->dirs[0]);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/etc", fx->dirs[0]);
+	rmdir(path);
+}
+
+static void expect_owner(struct fx *fx, uint32_t uid, uint32_t gid)
+{
+	start(fx);
+	for (unsigned i = 0; i < 2; i++) {
+		struct sight sight = look(fx, i);
+
+		assert_int_equal(sight.share.guest_uid, uid);
+		assert_int_equal(sight.share.guest_gid, gid);
+		assert_int_equal(sight.fds, 3);
+		share_file_close(&fx->files[i]);
+	}
+	share_processes_wait(&fx->processes, 10 * second);
+}
+
+/* A name is that of the root directory's own users, for all shares. */
+static void test_user_by_name(void **state)
+{
+	struct fx *fx = *state;
+
+	make_passwd(
+		fx,
+		"root:x:0:0::/root:/bin/sh\nnonsense\nsome:x:12:34::/:/bin/sh\nsomebody:x:123:456::/:/bin/sh\n");
+	snprintf(fx->config->command.user, sizeof(fx->config->command.user), "somebody");
+	expect_owner(fx, 0, 0); /* the root is no directory */
+	fx->config->root.directory = true;
+	expect_owner(fx, 123, 456);
+	snprintf(fx->config->command.user, sizeof(fx->config->command.user), "nobody");
+	expect_owner(fx, 0, 0);
+	remove_passwd(fx);
+	expect_owner(fx, 0, 0);
+}
+
+/* The tree may be anybody's: its links lead nowhere else, and what is no file is not read. */
+static void test_user_by_hostile_name(void **state)
+{
+	struct fx *fx = *state;
+	char path[128];
+
+	make_passwd(fx, "");
+	snprintf(path, sizeof(path), "%s/etc/passwd", fx->dirs[0]);
+	unlink(path);
+	assert_int_equal(symlink("/etc/passwd", path),
+			 0); /* itself, in that tree; there is a "daemon" in the host's */
+	snprintf(fx->config->command.user, sizeof(fx->config->command.user), "daemon");
+	fx->config->root.directory = true;
+	expect_owner(fx, 0, 0);
+	unlink(path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	expect_owner(fx, 0, 0);
+	remove_passwd(fx);
+}
+
 /* They end with their links, and are no trouble to anybody. */
 static void test_end(void **state)
 {
@@ -315,6 +391,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_servers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_settings, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_user_by_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_user_by_hostile_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hangs, setup, teardown),

@@ -179,6 +179,21 @@ static void a_guest_that_shuts_down(void **state)
 	assert_true(said(f, "signal 15: the guest powered off\n"));
 }
 
+static void stands_still(struct report *report, int control)
+{
+	__atomic_store_n(&report->paused, true, __ATOMIC_RELAXED);
+	kill(getppid(), SIGTERM);
+	expect(control, CONTROL_RESUME, NULL);
+	expect(control, CONTROL_POWER_BUTTON, NULL);
+	end(report, OUTCOME_POWEROFF);
+}
+
+/* It could not press its button. */
+static void a_guest_that_is_paused(void **state)
+{
+	assert_int_equal(supervise_with(*state, stands_still), 143);
+}
+
 static void powers_off(struct report *report, int control)
 {
 	(void)control;
@@ -838,6 +853,7 @@ int main(void)
 	const int nothing = open("/dev/null", O_RDONLY);
 	const struct CMUnitTest tests[] = {
 		CASE(a_guest_that_shuts_down),
+		CASE(a_guest_that_is_paused),
 		CASE(a_guest_that_ends_by_itself),
 		CASE(a_guest_that_does_not),
 		CASE(no_grace_no_button),
