@@ -231,7 +231,7 @@ static int op_setattr(struct fs *fs, struct request *r)
 static int op_access(struct fs *fs, struct request *r)
 {
 	struct fuse_access_in in;
-	struct fuse_attr a;
+	struct fuse_attr a = {0};
 	const struct inode *inode;
 	unsigned have;
 	int res = request_take(r, &in, sizeof(in));

@@ -130,7 +130,7 @@ static int op_mkdir(struct fs *fs, struct request *r)
 
 	if (result == 0)
 		result = take_place(fs, r, &dir, name);
-	if (result < 0)
+	if (result != 0)
 		return result;
 	if (mkdirat(dir->fd, name, owner_host_mode(in.mode, true)) < 0)
 		return -errno;
@@ -147,7 +147,7 @@ static int op_mknod(struct fs *fs, struct request *r)
 
 	if (result == 0)
 		result = take_place(fs, r, &dir, name);
-	if (result < 0)
+	if (result != 0)
 		return result;
 	if ((in.mode & S_IFMT) != 0 && !S_ISREG(in.mode))
 		return -EPERM;
@@ -196,7 +196,7 @@ static int op_link(struct fs *fs, struct request *r)
 
 	if (result == 0)
 		result = take_place(fs, r, &dir, name);
-	if (result < 0)
+	if (result != 0)
 		return result;
 	old = inode_get(fs, in.oldnodeid);
 	if (!old)
@@ -249,7 +249,7 @@ static int do_rename(struct fs *fs, struct request *r, uint64_t new_nodeid, uint
 		result = name_take(r, to_name);
 	if (result == 0)
 		result = take_dir(fs, new_nodeid, &to);
-	if (result < 0)
+	if (result != 0)
 		return result;
 	if (to->hollow)
 		return -EROFS;

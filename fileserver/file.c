@@ -176,7 +176,7 @@ static int add_created(struct fs *fs, struct request *r, const struct fuse_creat
 		if (res >= 0)
 			res = inode_enter(fs, res, dir, name, &inode);
 	}
-	if (res < 0) {
+	if (res != 0) {
 		close(fd);
 		return res;
 	}

@@ -37,7 +37,7 @@ static int new_slot(struct handles *t, uint32_t *ret_index)
 
 	if (t->slot_count == t->slot_cap) {
 		uint32_t cap = t->slot_cap ? 2 * t->slot_cap : 64;
-		struct slot **slots = realloc(t->slots, cap * sizeof(*slots));
+		struct slot **slots = realloc(t->slots, cap * sizeof(struct slot *));
 
 		if (!slots)
 			return -ENOMEM;

@@ -65,6 +65,7 @@ static int identify(int dir_fd, const char *name, struct identity *ret)
 {
 	struct statx st;
 
+	*ret = (struct identity){0};
 	if (statx(dir_fd, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
 		  STATX_TYPE | STATX_INO | STATX_MNT_ID, &st) < 0)
 		return -errno;
@@ -489,7 +490,7 @@ int inodes_create(struct fs *fs)
 		r = -ENOTDIR;
 	if (r == 0)
 		r = add(fs, fd, &id, &root);
-	if (r < 0) {
+	if (r != 0) {
 		fd_close(&fd);
 		return r;
 	}

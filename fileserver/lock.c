@@ -220,9 +220,8 @@ static int try_lock(struct locks *locks, const struct request *r, const struct f
 
 /* ---- those that wait ---- */
 
-static void waiter_end(struct waiter *w, int result)
+static void waiter_end(struct locks *locks, struct waiter *w, int result)
 {
-	struct locks *locks = w->locks;
 	struct waiter **link = &locks->waiters;
 	struct request *r = w->r;
 
@@ -257,7 +256,7 @@ static void try_again(struct loop_timer *timer)
 		loop_timer_set(loop, &w->timer, loop_now(loop) + w->wait_ns);
 		return;
 	}
-	waiter_end(w, r);
+	waiter_end(locks, w, r);
 	/* It may have given back what it had for writing. */
 	if (r == 0 && weaker)
 		wake(locks);
@@ -397,7 +396,7 @@ void locks_interrupt(struct fs *fs, uint64_t unique)
 	while (w && w->r->in.unique != unique)
 		w = w->next;
 	if (w)
-		waiter_end(w, -EINTR);
+		waiter_end(locks, w, -EINTR);
 	else
 		locks->early[locks->early_next++ % MAX_EARLY] = unique;
 }
@@ -407,7 +406,7 @@ void locks_cancel(struct fs *fs, int result)
 	struct locks *locks = fs_locks(fs);
 
 	while (locks->waiters)
-		waiter_end(locks->waiters, result);
+		waiter_end(locks, locks->waiters, result);
 }
 
 void locks_reset(struct fs *fs)

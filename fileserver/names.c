@@ -154,5 +154,7 @@ int name_of_open(struct fs *fs, int fd)
 		return r;
 	fs_fd_path(fs, fd, path);
 	r = open(path, O_PATH | O_CLOEXEC);
-	return r < 0 ? -errno : r;
+	if (r < 0)
+		return -errno;
+	return r;
 }

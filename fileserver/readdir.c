@@ -194,7 +194,7 @@ static int list_hollow(struct listing *l, off_t off)
 
 	for (off_t i = off < 0 ? 2 : off; i < 2; i++) {
 		u.e = (struct host_entry){.ino = l->dir->ino, .off = i + 1, .type = DT_DIR};
-		strcpy((char *)u.bytes + offsetof(struct host_entry, name), names[i]);
+		memcpy(u.bytes + offsetof(struct host_entry, name), names[i], strlen(names[i]) + 1);
 		if (!put_entry(l, &u.e))
 			return l->len ? 0 : -EINVAL;
 	}
