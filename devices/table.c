@@ -17,14 +17,8 @@ const struct device_type *const device_table[] = {
 };
 
 const struct virtio_type *const virtio_table[] = {
-	&virtio_blk_type,
-	&virtio_net_type,
-	&virtio_console_type,
-	&virtio_rng_type,
-	&virtio_balloon_type,
-	&virtio_vsock_type,
-	&virtio_fs_type,
-	NULL,
+	&virtio_blk_type,     &virtio_net_type,   &virtio_console_type, &virtio_rng_type,
+	&virtio_balloon_type, &virtio_vsock_type, &virtio_fs_type,      NULL,
 };
 
 const struct device_type *device_find(const char *name)

@@ -104,8 +104,8 @@ static int build_vsock(struct machine_nets *nets, struct err *err)
 	if (r < 0)
 		return r;
 	nets->vsock_paths.dev = nets->vsock.dev;
-	log_line(m->log, LOG_INFO, "vsock: CID %u%s%s", m->config->vsock.cid, m->res->vsock_path[0] ? ", " : "",
-		 m->res->vsock_path);
+	log_line(m->log, LOG_INFO, "vsock: CID %u%s%s", m->config->vsock.cid,
+		 m->res->vsock_path[0] ? ", " : "", m->res->vsock_path);
 	return machine_virtio_plug(m, &nets->vsock, SLOT_VSOCK, 0, err);
 }
 
