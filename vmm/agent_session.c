@@ -288,7 +288,7 @@ static bool send_input(struct agent_session *s, uint32_t credit)
 		return true;
 	if (n <= 0) {
 		s->in_ended = true;
-		return send_frame(s, AGENT_STDIN_END, NULL, 0);
+		return send_frame(s, AGENT_STDIN_END, "", 0);
 	}
 	pthread_mutex_lock(&s->lock);
 	s->credit -= (uint32_t)n;

@@ -258,12 +258,13 @@ static int exec_command(struct exec *e, struct err *err)
 
 static int run(int argc, char *const argv[], uint64_t start_ns)
 {
-	struct exec e = {.config = calloc(1, sizeof(*e.config)), .signals = -1};
+	struct vm_config *config = calloc(1, sizeof(*config));
+	struct exec e = {.config = config, .signals = -1};
 	struct err err = {0};
 	int r;
 
 	(void)start_ns;
-	if (!e.config)
+	if (!config)
 		r = err_errno(&err, -ENOMEM, "exec");
 	else
 		r = parse(&e, argc, argv, &err);
@@ -272,7 +273,7 @@ static int run(int argc, char *const argv[], uint64_t start_ns)
 	if (r < 0)
 		fprintf(stderr, "hull: %s\n", err.msg);
 	fd_close(&e.signals);
-	free(e.config);
+	free(config);
 	return r < 0 ? EXIT_HULL_FAILED : r;
 }
 

@@ -34,14 +34,14 @@ static json_t *known(const struct vm_info *vm, json_t *value)
 static json_t *object_of(const struct vm_info *vm)
 {
 	const struct control_status *st = &vm->status;
-	double uptime = (double)(st->uptime_ns / 1000000) / 1000.0;
+	const uint64_t uptime_ms = st->uptime_ns / 1000000;
 
 	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:s}", "name", st->name, "pid",
 			 st->pid > 0 ? json_integer(st->pid) : json_null(), "vcpus",
 			 known(vm, json_integer(st->cpus)), "memory",
 			 known(vm, json_integer((json_int_t)st->memory)), "resident",
 			 known(vm, json_integer((json_int_t)st->resident)), "uptime",
-			 known(vm, json_real(uptime)), "state", state_of(vm));
+			 known(vm, json_real((double)uptime_ms / 1000.0)), "state", state_of(vm));
 }
 
 static int print_json(const struct vm_info *vms, unsigned count)

@@ -35,6 +35,7 @@ static int find(FILE *file, const char *name, uint32_t *ret_uid, uint32_t *ret_g
 {
 	const struct passwd *entry;
 
+	/* cppcheck-suppress fgetpwentCalled ; nobody else calls it in a file server, which has one thread */
 	while ((entry = fgetpwent(file))) {
 		if (strcmp(entry->pw_name, name) != 0)
 			continue;

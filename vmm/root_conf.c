@@ -60,7 +60,7 @@ static void put_shares(FILE *f, const struct vm_config *c)
 
 	for (unsigned i = c->root.directory; i < c->share_count; i++)
 		list[n++] = &c->shares[i];
-	qsort(list, n, sizeof(list[0]), compare_targets);
+	qsort(list, n, sizeof(struct config_share *), compare_targets);
 	for (unsigned i = 0; i < n; i++) {
 		fprintf(f, "share %s ", list[i]->tag);
 		put_word(f, list[i]->target);

@@ -118,7 +118,7 @@ static _Noreturn void serve(struct file_share *share, const struct start *start)
 		r = file_server_run(share, start->link, &err);
 	if (r < 0)
 		dprintf(STDERR_FILENO, "hull: the file server of %s: %s\n", start->path, err.msg);
-	_exit(r < 0);
+	_exit(r < 0 ? 1 : 0);
 }
 
 /* ---- in the supervisor ---- */

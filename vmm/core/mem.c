@@ -81,18 +81,26 @@ static int check_range(const struct guest_mem *mem, uint64_t gpa, uint64_t size,
 	return 0;
 }
 
-/*
- * Puts the file in place of what map_aligned() reserved. Its size is final: nobody who has the
- * descriptor can take pages away from under the others, which would be SIGBUS for them.
- */
+/* Puts the file in place of what map_aligned() reserved. */
 static int map_file(const struct mem_region *r)
 {
-	if (ftruncate(r->fd, (off_t)(r->offset + r->size)) < 0 ||
-	    fcntl(r->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0 ||
-	    mmap(r->hva, r->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, r->fd, (off_t)r->offset) ==
-		    MAP_FAILED)
+	/* cppcheck-suppress leakReturnValNotUsed ; MAP_FIXED: it is at r->hva */
+	if (mmap(r->hva, r->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, r->fd, (off_t)r->offset) ==
+	    MAP_FAILED)
 		return -errno;
 	return 0;
+}
+
+/*
+ * Makes a new file memory. Its size is final: nobody who has the descriptor can take pages away from
+ * under the others, which would be SIGBUS for them.
+ */
+static int make_file(const struct mem_region *r)
+{
+	if (ftruncate(r->fd, (off_t)(r->offset + r->size)) < 0 ||
+	    fcntl(r->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return -errno;
+	return map_file(r);
 }
 
 static void unmap_region(struct mem_region *r)
@@ -109,7 +117,7 @@ static int add_ram(struct guest_mem *mem, struct mem_region region, struct err *
 		return err_errno(err, -ENOMEM, "cannot map %" PRIu64 " MiB of guest RAM", region.size >> 20);
 	}
 	if (region.fd >= 0) {
-		int r = map_file(&region);
+		int r = make_file(&region);
 
 		if (r < 0) {
 			unmap_region(&region);
@@ -175,11 +183,10 @@ int mem_add_shared(struct guest_mem *mem, uint64_t gpa, uint64_t size, int fd, u
 		fd_close(&region.fd);
 		return err_errno(err, -ENOMEM, "cannot map %" PRIu64 " MiB of guest RAM", size >> 20);
 	}
-	if (mmap(region.hva, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) ==
-	    MAP_FAILED) {
-		r = err_errno(err, -errno, "cannot map guest RAM of another process");
+	r = map_file(&region);
+	if (r < 0) {
 		unmap_region(&region);
-		return r;
+		return err_errno(err, r, "cannot map guest RAM of another process");
 	}
 	madvise(region.hva, size, MADV_DONTDUMP);
 	insert_sorted(mem, region);
