@@ -143,7 +143,7 @@ static void list_tree(FILE *out, int dir, const char *prefix)
 
 			if (fd < 0)
 				die(path);
-			strcat(path, "/");
+			snprintf(path, sizeof(path), "%s%s/", prefix, names[i]);
 			list_tree(out, fd, path);
 			close(fd);
 		}
@@ -246,12 +246,11 @@ static void random_path(uint64_t *state, char path[MAX_PATH])
 		".hidden",
 		"a-long-name-so-that-entries-of-directories-are-not-all-of-the-same-size"};
 	unsigned depth = (unsigned)(next_random(state) % 3) + 1;
+	size_t len = 0;
 
-	path[0] = '\0';
-	for (unsigned i = 0; i < depth; i++) {
-		strcat(path, i > 0 ? "/" : "");
-		strcat(path, names[next_random(state) % NAMES]);
-	}
+	for (unsigned i = 0; i < depth; i++)
+		len += (size_t)snprintf(path + len, MAX_PATH - len, "%s%s", i > 0 ? "/" : "",
+					names[next_random(state) % NAMES]);
 }
 
 static void make_plan(uint64_t *state, struct plan *p)
@@ -748,13 +747,14 @@ static int storm(const char *path, unsigned long count, unsigned processes)
 
 	if (mkdirat(dir, "left", 0755) < 0 || mkdirat(dir, "right", 0755) < 0)
 		die(path);
-	for (uint8_t n = 0; n < STORM_FILES; n++) {
+	for (unsigned n = 0; n < STORM_FILES; n++) {
+		const uint8_t content = (uint8_t)n;
 		char name[64];
 		int fd;
 
 		snprintf(name, sizeof(name), "left/%02u", n);
 		fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0644);
-		if (fd < 0 || write(fd, &n, 1) != 1 || close(fd) < 0)
+		if (fd < 0 || write(fd, &content, 1) != 1 || close(fd) < 0)
 			die(name);
 	}
 	for (unsigned i = 0; i < processes; i++) {

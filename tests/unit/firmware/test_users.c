@@ -138,7 +138,7 @@ static int fake_exec(const char *path, char *const args[], char *const env[])
 	for (int i = 0; args[i]; i++)
 		snprintf(asked + strlen(asked), sizeof(asked) - strlen(asked), "%c%s", i ? ',' : '(',
 			 args[i]);
-	strcat(asked, ") ");
+	snprintf(asked + strlen(asked), sizeof(asked) - strlen(asked), ") ");
 	errno = ENOENT;
 	for (size_t i = 0; i < 8; i++)
 		if (answers[i].path && strcmp(answers[i].path, path) == 0)

@@ -46,6 +46,7 @@ static int setup(void **state)
 {
 	struct fx *f = calloc(1, sizeof(*f));
 
+	*state = f;
 	signal(SIGPIPE, SIG_IGN);
 	f->fds = open_fds();
 	if (pipe(f->in) < 0 || pipe(f->out) < 0 || pipe(f->err) < 0)
@@ -53,7 +54,6 @@ static int setup(void **state)
 	f->order = (struct agent_order){
 		.argv = argv_make, .argc = 2, .in = f->in[0], .out = f->out[1], .err = f->err[1]};
 	f->agent = -1;
-	*state = f;
 	return 0;
 }
 

@@ -338,14 +338,17 @@ static void passes_a_descriptor(void **state)
 	struct iovec iov = {text, sizeof(text) - 1};
 	struct msghdr msg = {
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = data, .msg_controllen = sizeof(data)};
+	const struct cmsghdr *passed;
 	int fd = dial(fx), got = -1;
 
 	say(fd, "{\"do\":\"exec\"}\n");
 	pump(fx->server);
 	assert_int_equal(recvmsg(fd, &msg, 0), strlen(OK));
 	assert_string_equal(text, OK);
-	assert_non_null(CMSG_FIRSTHDR(&msg));
-	memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(got));
+	passed = CMSG_FIRSTHDR(&msg);
+	if (passed)
+		memcpy(&got, CMSG_DATA(passed), sizeof(got));
+	assert_true(got >= 0);
 	assert_string_equal(hear(got, NULL), "agent");
 	close(got);
 	assert_string_equal(ask(fx, fd, "{\"do\":\"pause\"}\n"), OK);

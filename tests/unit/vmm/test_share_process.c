@@ -53,9 +53,11 @@ static void read_name(const struct file_share *share, char text[static 8])
 		return;
 	snprintf(path, sizeof(path), "%d", fd);
 	again = openat(share->proc_fd, path, O_RDONLY | O_CLOEXEC);
-	if (again >= 0 && read(again, text, 7) < 0)
-		text[0] = '\0';
-	close(again);
+	if (again >= 0) {
+		if (read(again, text, 7) < 0)
+			text[0] = '\0';
+		close(again);
+	}
 	close(fd);
 }
 
