@@ -91,7 +91,11 @@ int file_copy_range(struct fs *fs, struct request *r)
 	return request_add(r, &out, sizeof(out));
 }
 
-/* Where data and holes are; from where else a file is read or written is the guest's own. */
+/*
+ * Where data and holes are; from where else a file is read or written is the guest's own. What a guest keeps
+ * back (FILE_CACHE_WRITEBACK) is not in the host's file yet, and Linux does not write it before it asks: with
+ * ENOSYS it takes all up to the end for data, which is never wrong.
+ */
 int file_lseek(struct fs *fs, struct request *r)
 {
 	struct fuse_lseek_in in;
@@ -102,6 +106,8 @@ int file_lseek(struct fs *fs, struct request *r)
 
 	if (res < 0)
 		return res;
+	if (fs_writeback(fs))
+		return -ENOSYS;
 	h = handle_get(fs, in.fh, HANDLE_FILE);
 	if (!h)
 		return -EBADF;

@@ -412,6 +412,15 @@ static void test_lseek(void **state)
 	assert_int_equal(fs_lseek(&t->rig, node, fh + 9, 0, SEEK_DATA), -EBADF);
 }
 
+/* The guest knows of data that is not in the host's file. */
+static void test_lseek_writeback(void **state)
+{
+	struct fs_test *t = *state;
+	uint64_t fh, node = open_file(t, "hello", O_RDWR, &fh);
+
+	assert_int_equal(fs_lseek(&t->rig, node, fh, 0, SEEK_DATA), -ENOSYS);
+}
+
 /* ---- GETATTR, SETATTR, ACCESS ---- */
 
 static void test_attributes(void **state)
@@ -605,6 +614,7 @@ int main(void)
 		CASE(test_fallocate, setup),
 		CASE(test_copy, setup),
 		CASE(test_lseek, setup),
+		CASE(test_lseek_writeback, setup_writeback),
 		CASE(test_attributes, setup),
 		CASE(test_truncate, setup),
 		CASE(test_times, setup),
