@@ -15,6 +15,7 @@
 #include "config_command.h"
 #include "control_client.h"
 #include "hull/util.h"
+#include "signals.h"
 #include "summary.h"
 #include "supervisor.h"
 
@@ -161,31 +162,14 @@ static void handle_signal(struct exec *e, int sig)
 	}
 }
 
-static bool is_ignored(int sig)
-{
-	struct sigaction sa;
-
-	return sigaction(sig, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN;
-}
-
 /* What the caller ignores stays ignored, as with `hull run`. */
 static int block_signals(struct exec *e, struct err *err)
 {
 	static const int wanted[] = {SIGINT,  SIGTERM, SIGHUP,   SIGQUIT, SIGTSTP,
 				     SIGCONT, SIGUSR1, SIGWINCH, SIGUSR2};
-	sigset_t set, blocked;
 
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	for (unsigned i = 0; i < ARRAY_SIZE(wanted); i++) {
-		if (!is_ignored(wanted[i]))
-			sigaddset(&set, wanted[i]);
-	}
-	blocked = set;
-	sigaddset(&blocked, SIGTTOU);
-	sigprocmask(SIG_BLOCK, &blocked, NULL);
-	e->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return e->signals < 0 ? err_errno(err, -errno, "signals") : 0;
+	e->signals = signals_open(wanted, ARRAY_SIZE(wanted), err);
+	return e->signals < 0 ? e->signals : 0;
 }
 
 /* ---- the loop ---- */

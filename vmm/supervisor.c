@@ -23,6 +23,7 @@
 #include "hull/arch.h"
 #include "hull/util.h"
 #include "run_dir.h"
+#include "signals.h"
 #include "summary.h"
 #include "terminal.h"
 #include "vsock_paths.h"
@@ -527,13 +528,6 @@ static void take_signal(struct supervisor *s)
 		handle_signal(s, (int)info.ssi_signo);
 }
 
-static bool is_ignored(int sig)
-{
-	struct sigaction sa;
-
-	return sigaction(sig, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN;
-}
-
 /*
  * Blocks the signals that the supervisor waits for; they are read from the
  * descriptor. What the caller ignores (nohup, a shell's background job) stays
@@ -545,20 +539,10 @@ static int block_signals(struct supervisor *s, struct err *err)
 	static const int wanted[] = {SIGCHLD,   SIGINT,   SIGTERM, SIGHUP,  SIGQUIT, SIGTSTP,
 				     SIGCONT,   SIGWINCH, SIGUSR1, SIGUSR2, SIGALRM, SIGXCPU,
 				     SIGVTALRM, SIGPROF,  SIGIO,   SIGPWR};
-	sigset_t set, blocked;
 
-	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);
-	sigemptyset(&set);
-	for (unsigned i = 0; i < ARRAY_SIZE(wanted); i++) {
-		if (!is_ignored(wanted[i]))
-			sigaddset(&set, wanted[i]);
-	}
-	blocked = set;
-	sigaddset(&blocked, SIGTTOU);
-	sigprocmask(SIG_BLOCK, &blocked, NULL);
-	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return s->signals < 0 ? err_errno(err, -errno, "signals") : 0;
+	s->signals = signals_open(wanted, ARRAY_SIZE(wanted), err);
+	return s->signals < 0 ? s->signals : 0;
 }
 
 /* ---- COMMAND ---- */
