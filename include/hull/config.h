@@ -31,6 +31,7 @@ enum {
 	CONFIG_MAX_ENV = 256,
 	CONFIG_MAX_USER = 64, /* bytes of --user, with the NUL */
 	CONFIG_MIN_MTU = 68,
+	CONFIG_DEFAULT_UID = 65534, /* nobody */
 };
 
 #define CONFIG_MIN_MEMORY     (UINT64_C(32) << 20)
@@ -80,6 +81,19 @@ struct config_share {
 	char tag[16];                 /* "root", "share0", "share1", ... */
 	bool read_only;
 	enum share_cache cache;
+};
+
+/* How the processes that the guest may break are confined (vmm/sandbox/sandbox.h). */
+enum sandbox_mode {
+	SANDBOX_ON,     /* with all layers that the host gives */
+	SANDBOX_STRICT, /* with all layers, or not at all */
+	SANDBOX_OFF,    /* hardly: descriptors and capabilities */
+};
+
+struct config_sandbox {
+	enum sandbox_mode mode;
+	uint32_t uid;   /* as root: user and group that the worker becomes */
+	bool uid_given; /* else it is CONFIG_DEFAULT_UID */
 };
 
 enum tty_choice { TTY_AUTO, TTY_ON, TTY_OFF };
@@ -168,6 +182,7 @@ struct vm_config {
 	bool rng; /* unless given: on when something else but the balloon is plugged in */
 	bool rng_given;
 	enum watchdog_action watchdog;
+	struct config_sandbox sandbox;
 	uint64_t timeout_ns; /* 0: none */
 	uint64_t grace_ns;   /* from the power button to the end by force; 0: no button is pressed */
 	char name[CONFIG_MAX_NAME];
