@@ -5,8 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-int io_thread_init(struct io_thread *io, const char *name, void (*failed)(void *arg, const char *text),
-		   void *arg, struct err *err)
+#include "hull/syscalls.h"
+
+enum { STACK_BYTES = 1 << 20 };
+
+int io_thread_init(struct io_thread *io, const char *name, syscall_confine confine,
+		   void (*failed)(void *arg, const char *text), void *arg, struct err *err)
 {
 	int r;
 
@@ -18,13 +22,14 @@ int io_thread_init(struct io_thread *io, const char *name, void (*failed)(void *
 		return r;
 	}
 	io->name = name;
+	io->confine = confine;
 	io->failed = failed;
 	io->arg = arg;
 	io->made = true;
 	return 0;
 }
 
-static void *run(void *arg)
+static void run(void *arg)
 {
 	struct io_thread *io = arg;
 	int r = loop_run(&io->loop);
@@ -34,30 +39,35 @@ static void *run(void *arg)
 		snprintf(text, sizeof(text), "event loop of %s: %s", io->name, strerrordesc_np(-r));
 		io->failed(io->arg, text);
 	}
-	return NULL;
 }
 
 int io_thread_start(struct io_thread *io, struct err *err)
 {
 	int r;
 
-	if (!io->made || io->started)
+	if (!io->made || io->thread.started)
 		return 0;
-	r = pthread_create(&io->thread, NULL, run, io);
-	if (r != 0)
-		return err_errno(err, -r, "thread %s", io->name);
-	pthread_setname_np(io->thread, io->name);
-	io->started = true;
+	io->thread = (struct thread){
+		.role = ROLE_IO,
+		.confine = io->confine,
+		.stack_bytes = STACK_BYTES,
+		.run = run,
+		.arg = io,
+	};
+	snprintf(io->thread.name, sizeof(io->thread.name), "%s", io->name);
+	r = thread_start(&io->thread);
+	if (r < 0)
+		return err_errno(err, r, "thread %s", io->name);
+	thread_await(&io->thread);
 	return 0;
 }
 
 void io_thread_stop(struct io_thread *io)
 {
-	if (!io->started)
+	if (!io->thread.started)
 		return;
 	loop_stop(&io->loop);
-	pthread_join(io->thread, NULL);
-	io->started = false;
+	thread_join(&io->thread);
 }
 
 void io_thread_finish(struct io_thread *io)

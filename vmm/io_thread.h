@@ -7,26 +7,26 @@
 #ifndef HULL_VMM_IO_THREAD_H
 #define HULL_VMM_IO_THREAD_H
 
-#include <pthread.h>
 #include <stdbool.h>
 
 #include "hull/err.h"
 #include "hull/loop.h"
+#include "hull/thread.h"
 
 struct io_thread {
 	struct loop loop;
 	const char *name; /* of the thread */
-	pthread_t thread;
-	bool made;    /* the loop is there */
-	bool started; /* the thread is, too */
+	syscall_confine confine;
+	struct thread thread;
+	bool made; /* the loop is there */
 	/* The loop has failed: called on its thread. */
 	void (*failed)(void *arg, const char *text);
 	void *arg;
 };
 
-/* Makes the loop. Nothing when there is one. */
-int io_thread_init(struct io_thread *io, const char *name, void (*failed)(void *arg, const char *text),
-		   void *arg, struct err *err);
+/* Makes the loop. Nothing when there is one. `confine` gives the thread its filter (hull/syscalls.h). */
+int io_thread_init(struct io_thread *io, const char *name, syscall_confine confine,
+		   void (*failed)(void *arg, const char *text), void *arg, struct err *err);
 
 /* Starts the thread; nothing without a loop. */
 int io_thread_start(struct io_thread *io, struct err *err);

@@ -17,6 +17,7 @@
 #include "machine_nets.h"
 #include "machine_shares.h"
 #include "resolve.h"
+#include "sandbox/filter.h"
 
 /* A reset this soon after a panic on the console is the panic's. */
 static const uint64_t panic_window_ns = UINT64_C(15) * 1000000000;
@@ -227,6 +228,7 @@ static int build_console(struct machine *m, struct err *err)
 		.in_fd = m->res->console_in,
 		.out_fd = m->res->console_out,
 		.escape = m->res->console_is_terminal,
+		.confine = sandbox_thread,
 		.quit = on_quit,
 		.panic = on_panic_line,
 		.first_output = on_first_output,
@@ -318,6 +320,7 @@ static int build_vcpus(struct machine *m, struct err *err)
 		.arg = m,
 		.gate = &m->gate,
 		.machine_ended = &m->ended,
+		.confine = sandbox_thread,
 		.first_entry_ns = &m->report->phase_ns[PHASE_ENTRY],
 	};
 	int r;
@@ -544,16 +547,29 @@ static void report_console(struct machine *m)
 	m->report->dropped = stream_stdio_dropped(m->console) + left;
 }
 
-int machine_run(struct machine *m, struct err *err)
+/* All threads. The vCPUs wait at the gate. */
+static int start_threads(struct machine *m, struct err *err)
 {
 	int r = machine_disks_start(m->disks, err);
 
 	if (r == 0)
 		r = machine_nets_start(m->nets, err);
 	vcpu_prepare_signals();
+	vcpu_gate_close(&m->gate);
 	for (unsigned i = 0; i < m->vcpu_count && r == 0; i++)
 		r = vcpu_start(&m->vcpus[i], err);
+	for (unsigned i = 0; i < m->vcpu_count && r == 0; i++)
+		vcpu_await(&m->vcpus[i]);
+	return r;
+}
+
+int machine_run(struct machine *m, struct err *err)
+{
+	int r = start_threads(m, err);
+
+	sandbox_thread(ROLE_MAIN); /* also when a thread is missing: what is left to do is the same */
 	if (r == 0) {
+		vcpu_gate_open(&m->gate); /* now every thread has its filter */
 		r = loop_run(&m->loop);
 		if (r < 0)
 			err_errno(err, r, "event loop");

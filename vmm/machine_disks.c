@@ -19,6 +19,7 @@
 #include "hull/virtio_blk.h"
 #include "io_thread.h"
 #include "machine_virtio.h"
+#include "sandbox/filter.h"
 
 struct machine_disk {
 	struct machine *machine;
@@ -57,6 +58,7 @@ static int build_backend(struct machine_disks *disks, struct machine_disk *disk,
 		.direct = config->direct,
 		.discard = config->discard,
 		.engine = config->engine,
+		.confine = sandbox_thread,
 	};
 	char why[160] = "";
 	int r = block_raw_create(&disk->backend, &disks->io.loop, &params, why, err);
@@ -115,7 +117,7 @@ int machine_disks_build(struct machine *m, struct err *err)
 		return err_errno(err, -ENOMEM, "disks");
 	m->disks = disks;
 	disks->machine = m;
-	r = io_thread_init(&disks->io, "hull-io", machine_loop_failed, m, err);
+	r = io_thread_init(&disks->io, "hull-io", sandbox_thread, machine_loop_failed, m, err);
 	if (r < 0)
 		return r;
 	loop_lock(&disks->io.loop);

@@ -17,6 +17,7 @@
 #include "hull/util.h"
 #include "machine.h"
 #include "sandbox/confine.h"
+#include "sandbox/filter.h"
 
 enum {
 	LOG_RING_BYTES = 64 << 10,
@@ -200,7 +201,7 @@ void worker_main(const struct vm_config *config, const struct resources *res, st
 	r = confine_worker(res, &worker, &err);
 	report_phase(report, PHASE_CONFINE);
 	if (r == 0)
-		r = sink_create(&log.sink, res->log, LOG_RING_BYTES, "hull-log", &err);
+		r = sink_create(&log.sink, res->log, LOG_RING_BYTES, "hull-log", sandbox_thread, &err);
 	if (r == 0) {
 		run_machine(&machine, config, res, &worker, report, &log, &err);
 		sink_flush(log.sink, FLUSH_MS);

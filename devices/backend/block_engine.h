@@ -69,7 +69,8 @@ struct io_engine_config {
 	struct loop *loop;
 	struct block_raw *raw;
 	int fd;
-	unsigned threads; /* at most, for block_sync.c */
+	unsigned threads; /* for block_sync.c */
+	syscall_confine confine;
 };
 
 struct io_engine_ops {

@@ -21,6 +21,7 @@
  *
  * Lock: that of the loop, held in every function here.
  */
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -58,9 +59,10 @@ struct block_raw {
 	struct block_abilities can;
 	struct loop *loop;
 	const struct block_faults *faults;
+	syscall_confine confine;
 	int fd;
 	struct io_engine *engine;
-	struct io_engine *helper; /* of threads, for what `engine` cannot do; NULL: not needed so far */
+	struct io_engine *helper; /* of a thread, for what `engine` cannot do; NULL: not needed */
 
 	struct request_list waiting;    /* not started */
 	struct request_list flush_next; /* flushes that wait for the next fdatasync() */
@@ -255,16 +257,10 @@ void block_raw_attempted(struct block_raw *raw, struct block_attempt *a, int64_t
 
 /* ---- starts ---- */
 
-/* The engine for the attempt, or NULL: a thread cannot be had. */
-static struct io_engine *engine_for(struct block_raw *raw, const struct block_attempt *a)
+/* The engine for the attempt. */
+static struct io_engine *engine_for(const struct block_raw *raw, const struct block_attempt *a)
 {
-	const struct io_engine_config config = {.loop = raw->loop, .raw = raw, .fd = raw->fd, .threads = 1};
-
-	if (raw->engine->methods & a->method)
-		return raw->engine;
-	if (!raw->helper && block_sync_ops.create(&raw->helper, &config, NULL) < 0)
-		return NULL;
-	return raw->helper;
+	return raw->engine->methods & a->method ? raw->engine : raw->helper;
 }
 
 /* Gives the next part of the request to an engine. */
@@ -272,14 +268,12 @@ static void start_attempt(struct block_raw *raw, struct block_attempt *a)
 {
 	int r = block_attempt_plan(&raw->can, a);
 
-	if (r == 0) {
-		a->engine = engine_for(raw, a);
-		r = a->engine ? 0 : -ENOMEM;
-	}
 	if (r != 0) {
 		end_attempt(raw, a, r < 0 ? r : 0);
 		return;
 	}
+	a->engine = engine_for(raw, a);
+	assert(a->engine); /* see make_helper() */
 	if (is_transfer(a))
 		raw->bytes += a->len;
 	a->engine->in_flight++;
@@ -489,12 +483,33 @@ static const struct block_ops raw_ops = {
 	.close = raw_close,
 };
 
+static struct io_engine_config engine_config(struct block_raw *raw, unsigned threads)
+{
+	return (struct io_engine_config){
+		.loop = raw->loop,
+		.raw = raw,
+		.fd = raw->fd,
+		.threads = threads,
+		.confine = raw->confine,
+	};
+}
+
 static int make_engine(struct block_raw *raw, const struct io_engine_ops *ops, struct err *err)
 {
-	const struct io_engine_config config = {
-		.loop = raw->loop, .raw = raw, .fd = raw->fd, .threads = SYNC_THREADS};
+	const struct io_engine_config config = engine_config(raw, SYNC_THREADS);
 
 	return ops->create(&raw->engine, &config, err);
+}
+
+/* What the engine cannot do and the guest may ask for: to free space, and to write zeroes. */
+static int make_helper(struct block_raw *raw, struct err *err)
+{
+	const struct io_engine_config config = engine_config(raw, 1);
+	unsigned wanted = BLOCK_FALLOCATE | (raw->can.limits.device ? BLOCK_IOCTL_DISCARD : 0u);
+
+	if (raw->backend.read_only || !(wanted & ~raw->engine->methods))
+		return 0;
+	return block_sync_ops.create(&raw->helper, &config, err);
 }
 
 /* The best engine that there is: io_uring, aio if that can be used, threads. */
@@ -565,8 +580,11 @@ int block_raw_create(struct block_backend **ret_backend, struct loop *loop,
 	raw->loop = loop;
 	raw->faults = params->faults;
 	raw->fd = params->fd;
+	raw->confine = params->confine;
 	raw->timer.expired = timer_expired;
 	r = find_engine(raw, params, why, err);
+	if (r == 0)
+		r = make_helper(raw, err);
 	if (r < 0) {
 		raw_close(&raw->backend);
 		return r;

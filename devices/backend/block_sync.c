@@ -3,22 +3,18 @@
  * The engine of worker threads: one blocking system call each at a time. It works
  * everywhere, and does what the other engines cannot.
  *
- * A thread is started when there is work and none is idle, up to config.threads;
- * threads stay until the end. What they finish goes into a list, and the first one
- * of that list pulses an eventfd that the loop watches for edges, so that it need
- * not be read.
+ * config.threads of them are started at creation, as there are no new threads once
+ * the guest runs, and stay until the end. What they finish goes into a list, and the
+ * first one of that list pulses an eventfd that the loop watches for edges, so that
+ * it need not be read.
  *
- * Lock: `lock` protects what the threads see: work, finished, idle and stop. The
+ * Lock: `lock` protects what the threads see: work, finished and stop. The
  * threads take no other. All else belongs to the loop.
- *
- * System calls: eventfd2, clone3 and mmap for a thread; preadv, pwritev, fdatasync,
- * fallocate, ioctl(BLKDISCARD), futex, write.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -26,9 +22,10 @@
 #include <unistd.h>
 
 #include "block_engine.h"
+#include "hull/thread.h"
 #include "hull/util.h"
 
-enum { MAX_THREADS = 16, STACK_BYTES = 64 << 10 };
+enum { MAX_THREADS = 16 };
 
 struct attempt_list {
 	struct block_attempt *head;
@@ -39,19 +36,15 @@ struct block_sync {
 	struct io_engine engine;
 	struct io_engine_config config;
 	struct attempt_list queued; /* submitted, not committed */
-	unsigned queued_count;
 	int event_fd;
 	struct loop_io io;
-	pthread_t threads[MAX_THREADS];
-	unsigned thread_count;
+	struct thread threads[MAX_THREADS];
 
 	pthread_mutex_t lock;
 	pthread_cond_t more;  /* there is work, or stop */
 	pthread_cond_t ended; /* something is in `finished` */
 	struct attempt_list work;
 	struct attempt_list finished;
-	unsigned work_count; /* in `work` */
-	unsigned idle;       /* threads that wait for work, or were woken for some and did not get it yet */
 	bool stop;
 };
 
@@ -108,7 +101,7 @@ static int64_t attempt(int fd, const struct block_attempt *a)
 	return r < 0 ? -errno : r;
 }
 
-static void *worker(void *arg)
+static void worker(void *arg)
 {
 	struct block_sync *s = arg;
 
@@ -118,12 +111,9 @@ static void *worker(void *arg)
 		bool first;
 
 		if (!a) {
-			s->idle++;
 			pthread_cond_wait(&s->more, &s->lock);
-			s->idle--;
 			continue;
 		}
-		s->work_count--;
 		pthread_mutex_unlock(&s->lock);
 		a->result = attempt(s->config.fd, a);
 		pthread_mutex_lock(&s->lock);
@@ -134,27 +124,25 @@ static void *worker(void *arg)
 			eventfd_write(s->event_fd, 1);
 	}
 	pthread_mutex_unlock(&s->lock);
-	return NULL;
 }
 
-/* One thread more, with every signal blocked: signals belong to others. */
-static int add_thread(struct block_sync *s)
+static int start_threads(struct block_sync *s)
 {
-	pthread_attr_t attr;
-	sigset_t all;
-	sigset_t old;
-	int r;
+	int r = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	r = pthread_create(&s->threads[s->thread_count], &attr, worker, s);
-	if (r == 0)
-		pthread_setname_np(s->threads[s->thread_count++], "disk");
-	pthread_attr_destroy(&attr);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return -r;
+	for (unsigned i = 0; i < s->config.threads && r == 0; i++) {
+		s->threads[i] = (struct thread){
+			.name = "disk",
+			.role = ROLE_DISK,
+			.confine = s->config.confine,
+			.run = worker,
+			.arg = s,
+		};
+		r = thread_start(&s->threads[i]);
+	}
+	for (unsigned i = 0; i < s->config.threads && s->threads[i].started; i++)
+		thread_await(&s->threads[i]);
+	return r;
 }
 
 static void sync_submit(struct io_engine *e, struct block_attempt *a)
@@ -162,33 +150,19 @@ static void sync_submit(struct io_engine *e, struct block_attempt *a)
 	struct block_sync *s = container_of(e, struct block_sync, engine);
 
 	list_add(&s->queued, a);
-	s->queued_count++;
 }
 
-/* Gives the threads what is queued. False: there is no thread. */
-static bool start_queued(struct block_sync *s)
+/* Gives the threads what is queued. */
+static void start_queued(struct block_sync *s)
 {
 	struct block_attempt *a;
-	unsigned want;
-	unsigned idle;
 
-	pthread_mutex_lock(&s->lock);
-	want = s->queued_count + s->work_count;
-	idle = s->idle;
-	pthread_mutex_unlock(&s->lock);
-	while (idle < want && s->thread_count < s->config.threads && add_thread(s) == 0)
-		idle++;
-	if (s->thread_count == 0)
-		return false;
 	pthread_mutex_lock(&s->lock);
 	while ((a = list_take(&s->queued)) != NULL) {
 		list_add(&s->work, a);
-		s->work_count++;
 		pthread_cond_signal(&s->more);
 	}
 	pthread_mutex_unlock(&s->lock);
-	s->queued_count = 0;
-	return true;
 }
 
 /* Hands back what has ended; with `wait`, once there is something. */
@@ -210,17 +184,19 @@ static void reap(struct block_sync *s, bool wait)
 static bool sync_commit(struct io_engine *e)
 {
 	struct block_sync *s = container_of(e, struct block_sync, engine);
-	bool all = s->queued_count == 0 || start_queued(s);
 
+	if (s->queued.head)
+		start_queued(s);
 	reap(s, false);
-	return all;
+	return true;
 }
 
 static void sync_wait(struct io_engine *e)
 {
 	struct block_sync *s = container_of(e, struct block_sync, engine);
 
-	if (sync_commit(e) && s->engine.in_flight)
+	sync_commit(e);
+	if (s->engine.in_flight)
 		reap(s, true);
 }
 
@@ -241,8 +217,8 @@ static void sync_destroy(struct io_engine *e)
 	s->stop = true;
 	pthread_cond_broadcast(&s->more);
 	pthread_mutex_unlock(&s->lock);
-	for (unsigned i = 0; i < s->thread_count; i++)
-		pthread_join(s->threads[i], NULL);
+	for (unsigned i = 0; i < MAX_THREADS; i++)
+		thread_join(&s->threads[i]);
 	pthread_cond_destroy(&s->ended);
 	pthread_cond_destroy(&s->more);
 	pthread_mutex_destroy(&s->lock);
@@ -269,6 +245,8 @@ static int sync_create(struct io_engine **ret_engine, const struct io_engine_con
 	s->io = (struct loop_io){.fd = s->event_fd, .events = EPOLLIN | EPOLLET, .ready = event_pulsed};
 	if (r == 0)
 		r = loop_io_add(s->config.loop, &s->io);
+	if (r == 0)
+		r = start_threads(s);
 	if (r < 0) {
 		sync_destroy(&s->engine);
 		return err_errno(err, r, "sync");

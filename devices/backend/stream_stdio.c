@@ -316,7 +316,7 @@ static int start_output(struct stream_stdio *s, struct err *err)
 
 	if (s->config.out_fd < 0)
 		return 0;
-	r = sink_create(&s->sink, s->config.out_fd, OUT_BYTES, "console", err);
+	r = sink_create(&s->sink, s->config.out_fd, OUT_BYTES, "console", s->config.confine, err);
 	if (r < 0)
 		return r;
 	s->room_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

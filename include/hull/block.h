@@ -16,6 +16,7 @@
 
 #include "hull/err.h"
 #include "hull/loop.h"
+#include "hull/syscalls.h"
 
 enum block_op {
 	BLOCK_READ,
@@ -92,6 +93,7 @@ struct block_raw_params {
 	bool direct;  /* fd was opened with O_DIRECT */
 	bool discard; /* let the guest free space */
 	enum block_engine engine;
+	syscall_confine confine;           /* for threads of the back end */
 	const struct block_faults *faults; /* NULL outside tests */
 };
 

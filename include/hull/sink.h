@@ -3,7 +3,7 @@
  * A bounded ring in front of a descriptor that may block (a terminal, a pipe,
  * a slow disk): writers never block and never change the flags of a descriptor
  * that is shared with the caller's shell; what does not fit is dropped and
- * counted. A thread of its own, started by the first write, drains the ring.
+ * counted. A thread of its own drains the ring.
  *
  * Thread: sink_write() from any; the rest from the owner.
  */
@@ -14,14 +14,17 @@
 #include <stdint.h>
 
 #include "hull/err.h"
+#include "hull/syscalls.h"
 
 struct sink;
 
 /*
  * Makes a sink of `capacity` bytes (a power of two, >= 4096) in front of `fd`,
- * which stays the caller's. `name` (at most 15 bytes) names the thread.
+ * which stays the caller's. `name` (at most 15 bytes) names the thread, which gets the filter of
+ * ROLE_WRITER from `confine` (NULL: none). Errors: -ENOMEM, -EAGAIN.
  */
-int sink_create(struct sink **ret_sink, int fd, size_t capacity, const char *name, struct err *err);
+int sink_create(struct sink **ret_sink, int fd, size_t capacity, const char *name, syscall_confine confine,
+		struct err *err);
 
 /*
  * Puts as much of `buf` into the ring as fits, and returns that count; the

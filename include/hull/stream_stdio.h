@@ -37,15 +37,17 @@
 #include "hull/err.h"
 #include "hull/loop.h"
 #include "hull/stream.h"
+#include "hull/syscalls.h"
 
 struct stream_stdio;
 
 enum { STREAM_STDIO_TAIL = 8192 }; /* bytes of output that are kept */
 
 struct stream_stdio_config {
-	int in_fd;   /* -1: no input */
-	int out_fd;  /* -1: output is watched, and goes nowhere */
-	bool escape; /* in_fd is a terminal: recognise the escape key */
+	int in_fd;               /* -1: no input */
+	int out_fd;              /* -1: output is watched, and goes nowhere */
+	bool escape;             /* in_fd is a terminal: recognise the escape key */
+	syscall_confine confine; /* for the thread that writes (sink.h) */
 	/* Optional, all called with the lock of the loop held; they must not block. */
 	void (*quit)(void *arg);  /* Ctrl-a x, each time */
 	void (*panic)(void *arg); /* the first line in which the guest's kernel says that it panicked */

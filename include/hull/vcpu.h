@@ -16,6 +16,7 @@
 #include "hull/bus.h"
 #include "hull/err.h"
 #include "hull/mem.h"
+#include "hull/thread.h"
 #include "hull/vm.h"
 
 struct kvm_run;
@@ -71,6 +72,7 @@ struct vcpu_env {
 	void *arg;
 	struct vcpu_gate *gate;
 	const int *machine_ended; /* atomic: not zero once the guest must not run on */
+	syscall_confine confine;  /* of the thread */
 	uint64_t *first_entry_ns; /* CLOCK_MONOTONIC before vCPU 0's first KVM_RUN; may be NULL */
 };
 
@@ -80,8 +82,7 @@ struct vcpu {
 	struct kvm_run *run;
 	int run_size;
 	struct vcpu_env env;
-	pthread_t thread;
-	bool started;
+	struct thread thread;
 	bool stop;                   /* atomic: leave the run loop */
 	uint64_t exits[EXIT_COUNTS]; /* relaxed atomics while the vCPU runs */
 };
@@ -90,8 +91,11 @@ struct vcpu {
 int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned index, const struct vcpu_env *env,
 		struct err *err);
 
-/* Starts the thread "hull-vcpuN". */
+/* Starts the thread "hull-vcpuN", which waits while the gate is closed. */
 int vcpu_start(struct vcpu *vcpu, struct err *err);
+
+/* Waits until the thread has its filter of system calls. */
+void vcpu_await(struct vcpu *vcpu);
 
 /* Makes the vCPU leave the guest and look at the gate. The thread has not been joined. */
 void vcpu_call_out(struct vcpu *vcpu);

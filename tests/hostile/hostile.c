@@ -35,7 +35,7 @@ void hostile_open_log(struct hostile *h)
 {
 	h->log_fd = memfd_create("log", MFD_CLOEXEC);
 	assert_true(h->log_fd >= 0);
-	assert_int_equal(sink_create(&h->sink, h->log_fd, 1 << 18, "log", NULL), 0);
+	assert_int_equal(sink_create(&h->sink, h->log_fd, 1 << 18, "log", NULL, NULL), 0);
 	h->rig.log.sink = h->sink;
 }
 

@@ -746,7 +746,7 @@ static int setup(void **state)
 	virtio_rig_start(&fx->neighbour, UINT64_MAX, 0);
 	fx->log_fd = memfd_create("log", MFD_CLOEXEC);
 	assert_true(fx->log_fd >= 0);
-	assert_int_equal(sink_create(&fx->sink, fx->log_fd, 1 << 18, "log", NULL), 0);
+	assert_int_equal(sink_create(&fx->sink, fx->log_fd, 1 << 18, "log", NULL, NULL), 0);
 	fx->g.rig.log.sink = fx->sink;
 	/* All pages that the test itself uses are there before they are counted. */
 	memset(fx->g.ram + RIG_RAM, 0, RIG_RAM_SIZE);

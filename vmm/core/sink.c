@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,27 +24,23 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hull/thread.h"
 #include "hull/util.h"
 
-enum {
-	CHUNK_BYTES = 4096,
-	STACK_BYTES = 64 << 10,
-};
+enum { CHUNK_BYTES = 4096 };
 
 struct sink {
 	pthread_mutex_t lock; /* protects everything below */
 	pthread_cond_t more;  /* the ring is no longer empty, or stop */
 	pthread_cond_t moved; /* tail moved, or the descriptor failed */
-	pthread_t thread;
+	struct thread thread;
 	uint8_t *ring;
 	size_t capacity;
 	uint64_t head;
 	uint64_t tail;
 	uint64_t dropped;
 	int fd;
-	int event_fd; /* told when `awaited` room is there; -1: nobody */
-	char name[16];
-	bool started;
+	int event_fd;  /* told when `awaited` room is there; -1: nobody */
 	bool awaited;  /* sink_room() has given 0 */
 	bool sleeping; /* the thread waits in `more` */
 	bool failed;   /* the reader has gone */
@@ -100,7 +95,7 @@ static void tell_room(struct sink *s)
 	s->awaited = false;
 }
 
-static void *sink_thread(void *arg)
+static void sink_thread(void *arg)
 {
 	struct sink *s = arg;
 	uint8_t chunk[CHUNK_BYTES];
@@ -132,36 +127,31 @@ static void *sink_thread(void *arg)
 	s->ended = true;
 	pthread_cond_broadcast(&s->moved);
 	pthread_mutex_unlock(&s->lock);
-	return NULL;
 }
 
-/* Starts the thread with every signal blocked: signals belong to others. Lock held. */
-static void start_thread(struct sink *s)
+static int start_thread(struct sink *s, const char *name, syscall_confine confine)
 {
-	pthread_attr_t attr;
-	sigset_t all;
-	sigset_t old;
+	int r;
 
-	if (s->started)
-		return;
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	if (pthread_create(&s->thread, &attr, sink_thread, s) == 0) {
-		pthread_setname_np(s->thread, s->name);
-		s->started = true;
-	} else {
-		s->failed = true;
-	}
-	pthread_attr_destroy(&attr);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	s->thread = (struct thread){
+		.role = ROLE_WRITER,
+		.confine = confine,
+		.run = sink_thread,
+		.arg = s,
+	};
+	snprintf(s->thread.name, sizeof(s->thread.name), "%s", name);
+	r = thread_start(&s->thread);
+	if (r == 0)
+		thread_await(&s->thread);
+	return r;
 }
 
-int sink_create(struct sink **ret_sink, int fd, size_t capacity, const char *name, struct err *err)
+int sink_create(struct sink **ret_sink, int fd, size_t capacity, const char *name, syscall_confine confine,
+		struct err *err)
 {
 	struct sink *s = calloc(1, sizeof(*s));
 	pthread_condattr_t attr;
+	int r;
 
 	if (!s)
 		return err_errno(err, -ENOMEM, "output buffer");
@@ -173,13 +163,17 @@ int sink_create(struct sink **ret_sink, int fd, size_t capacity, const char *nam
 	s->fd = fd;
 	s->event_fd = -1;
 	s->capacity = capacity;
-	snprintf(s->name, sizeof(s->name), "%s", name);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&s->more, NULL);
 	pthread_cond_init(&s->moved, &attr);
 	pthread_condattr_destroy(&attr);
+	r = start_thread(s, name, confine);
+	if (r < 0) {
+		sink_destroy(s);
+		return err_errno(err, r, "thread %s", name);
+	}
 	*ret_sink = s;
 	return 0;
 }
@@ -192,7 +186,6 @@ size_t sink_write(struct sink *s, const void *buf, size_t len)
 	size_t first;
 
 	pthread_mutex_lock(&s->lock);
-	start_thread(s);
 	n = s->failed ? 0 : min_size(len, s->capacity - (size_t)(s->head - s->tail));
 	at = (size_t)s->head & (s->capacity - 1);
 	first = min_size(n, s->capacity - at);
@@ -285,10 +278,10 @@ static bool stop_thread(struct sink *s)
 	s->stop = true;
 	s->event_fd = -1; /* a thread that is stuck goes on without */
 	pthread_cond_signal(&s->more);
-	ended = !s->started || s->ended || s->head == s->tail;
+	ended = !s->thread.started || s->ended || s->head == s->tail;
 	pthread_mutex_unlock(&s->lock);
-	if (ended && s->started)
-		pthread_join(s->thread, NULL);
+	if (ended)
+		thread_join(&s->thread);
 	return ended;
 }
 

@@ -22,8 +22,6 @@
 #include "hull/arch.h"
 #include "hull/util.h"
 
-enum { STACK_BYTES = 64 << 10 };
-
 static int kick_signal(void)
 {
 	return SIGRTMIN;
@@ -332,7 +330,7 @@ static void note_first_entry(const struct vcpu *vcpu)
 		*vcpu->env.first_entry_ns = monotonic_ns();
 }
 
-static void *vcpu_thread(void *arg)
+static void vcpu_thread(void *arg)
 {
 	struct vcpu *vcpu = arg;
 	bool go_on = true;
@@ -341,6 +339,7 @@ static void *vcpu_thread(void *arg)
 	sigemptyset(&kick);
 	sigaddset(&kick, kick_signal());
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+	pass_gate(vcpu);
 	note_first_entry(vcpu);
 	while (go_on) {
 		pass_gate(vcpu);
@@ -351,32 +350,33 @@ static void *vcpu_thread(void *arg)
 		else
 			go_on = handle_exit(vcpu);
 	}
-	return NULL;
 }
 
 int vcpu_start(struct vcpu *vcpu, struct err *err)
 {
-	pthread_attr_t attr;
-	char name[16];
 	int r;
 
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	r = pthread_create(&vcpu->thread, &attr, vcpu_thread, vcpu);
-	pthread_attr_destroy(&attr);
-	if (r != 0)
-		return err_errno(err, -r, "thread of vCPU %u", vcpu->index);
-	vcpu->started = true;
-	snprintf(name, sizeof(name), "hull-vcpu%u", vcpu->index & 0xffu);
-	pthread_setname_np(vcpu->thread, name);
-	return 0;
+	vcpu->thread = (struct thread){
+		.role = ROLE_VCPU,
+		.confine = vcpu->env.confine,
+		.run = vcpu_thread,
+		.arg = vcpu,
+	};
+	snprintf(vcpu->thread.name, sizeof(vcpu->thread.name), "hull-vcpu%u", vcpu->index & 0xffu);
+	r = thread_start(&vcpu->thread);
+	return r < 0 ? err_errno(err, r, "thread of vCPU %u", vcpu->index) : 0;
+}
+
+void vcpu_await(struct vcpu *vcpu)
+{
+	thread_await(&vcpu->thread);
 }
 
 void vcpu_call_out(struct vcpu *vcpu)
 {
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	if (vcpu->started)
-		pthread_kill(vcpu->thread, kick_signal());
+	if (vcpu->thread.started)
+		pthread_kill(vcpu->thread.id, kick_signal());
 }
 
 void vcpu_kick(struct vcpu *vcpu)
@@ -387,7 +387,5 @@ void vcpu_kick(struct vcpu *vcpu)
 
 void vcpu_join(struct vcpu *vcpu)
 {
-	if (vcpu->started)
-		pthread_join(vcpu->thread, NULL);
-	vcpu->started = false;
+	thread_join(&vcpu->thread);
 }

@@ -25,7 +25,7 @@ static int setup(void **state)
 	assert_non_null(f);
 	f->fd = memfd_create("log", MFD_CLOEXEC);
 	assert_true(f->fd >= 0);
-	assert_int_equal(sink_create(&f->log.sink, f->fd, RING_BYTES, "log", &err), 0);
+	assert_int_equal(sink_create(&f->log.sink, f->fd, RING_BYTES, "log", NULL, &err), 0);
 	f->log.level = LOG_WARN;
 	*state = f;
 	return 0;

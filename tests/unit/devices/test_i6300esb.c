@@ -623,7 +623,7 @@ static void test_log(void **state)
 	ssize_t n;
 
 	assert_true(fd >= 0);
-	assert_int_equal(sink_create(&sink, fd, 1 << 16, "log", NULL), 0);
+	assert_int_equal(sink_create(&sink, fd, 1 << 16, "log", NULL, NULL), 0);
 	d->log.level = LOG_WARN;
 	d->log.sink = sink;
 	set_timer(d, TIMER1, 0);

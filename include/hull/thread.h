@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A thread of hull's: with a name, a role and a filter of system calls, a small stack, and all
+ * signals blocked, as they are other threads' business.
+ *
+ * Thread: the creator's.
+ */
+#ifndef HULL_THREAD_H
+#define HULL_THREAD_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "hull/syscalls.h"
+
+/* The first fields are the creator's to set. */
+struct thread {
+	char name[16]; /* as the kernel shows it */
+	enum syscall_role role;
+	syscall_confine confine; /* NULL: none */
+	size_t stack_bytes;      /* 0: THREAD_STACK_BYTES */
+	void (*run)(void *arg);
+	void *arg;
+
+	pthread_t id;
+	sem_t confined;
+	bool started;
+};
+
+enum { THREAD_STACK_BYTES = 64 << 10 };
+
+/*
+ * Starts the thread. It first gives itself its name and its filter. The object stays where it is
+ * until the thread has ended. Errors: -EAGAIN.
+ */
+int thread_start(struct thread *t);
+
+/* Waits until the thread has its filter. Once for each start. */
+void thread_await(struct thread *t);
+
+/* Waits for its end; fine when it was not started. */
+void thread_join(struct thread *t);
+
+#endif
