@@ -101,7 +101,8 @@ uint64_t monotonic_ns(void);
 
 /*
  * Copies up to `len` bytes of `text`, or up to its NUL, to `out` with control
- * bytes as \xNN, so that they cannot move a cursor. Ends with a NUL; what does
+ * characters, those of Unicode (C1) included, and bytes that are no UTF-8 as
+ * \xNN, so that they cannot move a cursor. Ends with a NUL; what does
  * not fit into `cap` (at least 1) is cut. Returns the length.
  */
 size_t text_escape(char *out, size_t cap, const char *text, size_t len);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +17,26 @@ uint64_t monotonic_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/*
+ * The bytes of the character of UTF-8 at `p` (RFC 3629, 4) if there is one, it is not ASCII, and it is none
+ * of the C1 controls (U+0080 to U+009F), by which terminals are told things, too; else 0.
+ */
+static size_t utf8_text(const unsigned char *p, size_t len)
+{
+	size_t n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+	uint32_t c = p[0] & (0x7fu >> n);
+	static const uint32_t first[] = {[2] = 0xa0, [3] = 0x800, [4] = 0x10000};
+
+	if (p[0] < 0xc2 || p[0] > 0xf4 || len < n)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (p[i] & 0x3fu);
+	}
+	return c < first[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : n;
+}
+
 size_t text_escape(char *out, size_t cap, const char *text, size_t len)
 {
 	static const char hex[] = "0123456789abcdef";
@@ -23,9 +44,13 @@ size_t text_escape(char *out, size_t cap, const char *text, size_t len)
 
 	for (size_t i = 0; i < len && text[i] && n + 5 < cap; i++) {
 		unsigned char b = (unsigned char)text[i];
+		size_t bytes = b < 0x80 ? b >= 0x20 && b != 0x7f
+					: utf8_text((const unsigned char *)text + i, len - i);
 
-		if (b >= 0x20 && b != 0x7f) {
-			out[n++] = text[i];
+		if (bytes > 0) {
+			memcpy(out + n, text + i, bytes);
+			n += bytes;
+			i += bytes - 1;
 			continue;
 		}
 		out[n++] = '\\';

@@ -218,6 +218,45 @@ static void test_read_only(void **state)
 	assert_int_equal(none, -1);
 }
 
+static void check_escaped(const char *text, const char *wanted)
+{
+	char out[64];
+
+	assert_int_equal(text_escape(out, sizeof(out), text, strlen(text) + 1), strlen(wanted));
+	assert_string_equal(out, wanted);
+}
+
+static void test_text_escape(void **state)
+{
+	char small[8];
+
+	(void)state;
+	check_escaped("plain text ~", "plain text ~");
+	check_escaped("\x1b[2J\r\n\t\x7f", "\\x1b[2J\\x0d\\x0a\\x09\\x7f");
+	/* Characters of two, three and four bytes, the first and the last of them. */
+	check_escaped("\xc2\xa0\xdf\xbf", "\xc2\xa0\xdf\xbf");
+	check_escaped("\xe0\xa0\x80\xef\xbf\xbd", "\xe0\xa0\x80\xef\xbf\xbd");
+	check_escaped("\xf0\x90\x80\x80\xf4\x8f\xbf\xbf", "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf");
+	/* C1 controls, as a character and as a byte; too long for what they are; surrogates; past the end. */
+	check_escaped("\xc2\x9b"
+		      "2J\xc2\x80",
+		      "\\xc2\\x9b"
+		      "2J\\xc2\\x80");
+	check_escaped("\x9b"
+		      "2J",
+		      "\\x9b"
+		      "2J");
+	check_escaped("\xc0\x9b\xe0\x82\x9b", "\\xc0\\x9b\\xe0\\x82\\x9b");
+	check_escaped("\xed\xa0\x80", "\\xed\\xa0\\x80");
+	check_escaped("\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80");
+	check_escaped("\xf0\x80\x80\x80", "\\xf0\\x80\\x80\\x80");
+	/* Cut short. */
+	check_escaped("\xe2\x82", "\\xe2\\x82");
+	assert_int_equal(text_escape(small, sizeof(small), "\xe2\x82\xac", 2), 4);
+	assert_string_equal(small, "\\xe2");
+	assert_int_equal(text_escape(small, sizeof(small), "abcdefgh", 8), 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +269,7 @@ int main(void)
 		cmocka_unit_test(test_read_only),
 		cmocka_unit_test(test_pread_and_pwrite),
 		cmocka_unit_test(test_write_goes_on_after_interruptions),
+		cmocka_unit_test(test_text_escape),
 	};
 
 	return cmocka_run_group_tests_name("util", tests, NULL, NULL);
