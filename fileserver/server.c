@@ -277,11 +277,8 @@ static void queue_start(struct fs_queue *q, const struct fs_ring *ring, int kick
 /* Takes the descriptors over. */
 static int take_memory(struct fs *fs, const struct fs_message *message, const int *fds, unsigned fd_count)
 {
-	int r = 0;
+	int r = fs->mem.frozen || message->count == 0 || message->count != fd_count ? -EPROTO : 0;
 
-	if (fs->mem.frozen || message->count == 0 || message->count > MEM_MAX_REGIONS ||
-	    message->count != fd_count)
-		return -EPROTO;
 	for (unsigned i = 0; i < fd_count; i++) {
 		const struct fs_region *region = &message->regions[i];
 		int fd = fds[i];
