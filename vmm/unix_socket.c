@@ -112,8 +112,10 @@ int unix_socket_listen(const char *path, int *ret_fd, struct err *err)
 		}
 		r = bind_to(fd, &address);
 	}
-	if (r == 0 && listen(fd, BACKLOG) < 0)
+	if (r == 0 && listen(fd, BACKLOG) < 0) {
 		r = -errno;
+		unlink(path);
+	}
 	if (r < 0) {
 		fd_close(&fd);
 		return err_errno(err, r, "%s", path);
