@@ -563,6 +563,22 @@ static int start_threads(struct machine *m, struct err *err)
 	return r;
 }
 
+/* A guest that has ended by itself is not to hear of success when its data is lost. */
+static void stop_disks(struct machine *m)
+{
+	const enum outcome outcome = m->report->outcome;
+	struct err err = {0};
+
+	if (machine_disks_stop(m->disks, &err) == 0)
+		return;
+	if (outcome == OUTCOME_POWEROFF || outcome == OUTCOME_RESET || outcome == OUTCOME_QUIT) {
+		snprintf(m->report->text, sizeof(m->report->text), "%s", err.msg);
+		m->report->outcome = OUTCOME_FAILED;
+	} else {
+		log_line(m->log, LOG_ERROR, "%s", err.msg);
+	}
+}
+
 int machine_run(struct machine *m, struct err *err)
 {
 	int r = start_threads(m, err);
@@ -576,7 +592,7 @@ int machine_run(struct machine *m, struct err *err)
 	}
 	stop_vcpus(m);
 	machine_nets_stop(m->nets);
-	machine_disks_stop(m->disks);
+	stop_disks(m);
 	report_console(m);
 	return r;
 }

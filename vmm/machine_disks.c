@@ -2,10 +2,10 @@
 /*
  * The disks of a machine; see machine_disks.h.
  *
- * Nothing is synced when the machine ends: a guest that shuts down has flushed
- * what it wants to keep, and what was reported done before is in the host's page
- * cache, which outlives hull. A guest that is stopped from outside loses what a
- * machine loses when its power goes.
+ * When the machine ends, what a disk has begun is waited for and then flushed, as the
+ * last thing a drive does when the power goes slowly. A guest that shuts down has
+ * flushed itself, so that this costs nothing; requests that the guest had put into
+ * a ring, but of which the disk knew nothing yet, are gone.
  */
 #include "machine_disks.h"
 
@@ -166,19 +166,47 @@ void machine_disks_resume(struct machine_disks *disks)
 	loop_unlock(&disks->io.loop);
 }
 
-void machine_disks_stop(struct machine_disks *disks)
+struct last_flush {
+	struct block_request req;
+	int result;
+};
+
+static void last_flush_done(struct block_request *req, int result)
 {
+	container_of(req, struct last_flush, req)->result = result;
+}
+
+/* Waits for what is in flight, and then until it is on the medium. */
+static int drain(struct block_backend *backend)
+{
+	struct last_flush flush = {.req = {.op = BLOCK_FLUSH, .done = last_flush_done}};
+
+	backend->ops->drain(backend);
+	if (!backend->unflushed)
+		return 0;
+	backend->ops->submit(backend, &flush.req);
+	backend->ops->drain(backend);
+	return flush.result;
+}
+
+int machine_disks_stop(struct machine_disks *disks, struct err *err)
+{
+	int first = 0;
+
 	if (!disks)
-		return;
+		return 0;
 	io_thread_stop(&disks->io);
 	loop_lock(&disks->io.loop);
 	for (unsigned i = 0; i < disks->count; i++) {
-		struct block_backend *backend = disks->disks[i].backend;
+		struct machine_disk *disk = &disks->disks[i];
+		int r = disk->backend ? drain(disk->backend) : 0;
 
-		if (backend)
-			backend->ops->drain(backend);
+		if (r < 0 && first == 0)
+			first = err_errno(err, r, "disk %s: what the guest wrote is perhaps lost",
+					  disk->config->path);
 	}
 	loop_unlock(&disks->io.loop);
+	return first;
 }
 
 static void destroy_disk(struct machine_disk *disk)

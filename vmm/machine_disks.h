@@ -28,8 +28,11 @@ bool machine_disks_report_full(struct machine_disks *disks);
 /* The devices try again what waits for space. Any thread; takes the disks' lock. */
 void machine_disks_resume(struct machine_disks *disks);
 
-/* Ends the thread, then waits for the requests in flight. No vCPU runs. */
-void machine_disks_stop(struct machine_disks *disks);
+/*
+ * Ends the thread, then waits for the requests in flight and until they are on the medium.
+ * No vCPU runs. -errno: that of the first disk that could not be flushed.
+ */
+int machine_disks_stop(struct machine_disks *disks, struct err *err);
 
 /* Half-built disks are fine. After machine_disks_stop(), before the buses go. */
 void machine_disks_destroy(struct machine_disks *disks);

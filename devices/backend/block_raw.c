@@ -157,11 +157,13 @@ static void end_attempt(struct block_raw *raw, struct block_attempt *a, int resu
 
 	give_attempt(raw, a);
 	if (req->op != BLOCK_FLUSH) {
+		if (req->op == BLOCK_WRITE || req->op == BLOCK_WRITE_ZEROES)
+			raw->backend.unflushed = true; /* even of one that failed there may be a part */
 		end_request(raw, req, result);
 		return;
 	}
 	if (result < 0)
-		raw->failed = true;
+		raw->backend.unflushed = raw->failed = true;
 	end_flushes(raw, result);
 }
 
@@ -333,12 +335,16 @@ static void start_flush(struct block_raw *raw)
 	raw->flush_now = raw->flush_next;
 	raw->flush_next.head = NULL;
 	raw->flushing = true;
-	if (!raw->failed)
+	if (!raw->failed) {
+		raw->backend.unflushed = false; /* what ends from now on is not covered */
 		a = take_attempt(raw, raw->flush_now.head);
-	if (a)
+	}
+	if (a) {
 		start_attempt(raw, a);
-	else
+	} else {
+		raw->backend.unflushed = true;
 		end_flushes(raw, -ENOMEM);
+	}
 }
 
 static void start_all(struct block_raw *raw)

@@ -60,6 +60,7 @@ struct block_backend {
 	uint64_t size; /* bytes, a multiple of 512 */
 	bool read_only;
 	bool can_discard;
+	bool unflushed;         /* something was written since the last flush that succeeded */
 	uint32_t block_size;    /* logical, bytes: 512 or 4096 */
 	uint32_t physical_size; /* bytes, a power of two, at least block_size */
 	uint32_t optimal_io;    /* bytes, 0: unknown */

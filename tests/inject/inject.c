@@ -108,7 +108,7 @@ static struct inject_point *find_point(uint64_t id, const char *name, const uint
 		p->role = role;
 		p->depth = depth;
 		memcpy(p->path, path, depth * sizeof(*path));
-		strncpy(p->name, name, sizeof(p->name) - 1);
+		snprintf(p->name, sizeof(p->name), "%s", name);
 		return p;
 	}
 	return NULL;

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -707,6 +708,43 @@ static void test_fault_3_failed_flush(void **state)
 	free(p);
 }
 
+/* At the end of the machine is asked: has anything been written that was not flushed? */
+static void test_unflushed(void **state)
+{
+	struct fx *fx = *state;
+	uint8_t *p = buffer(4096);
+
+	assert_int_equal(do_rw(fx, BLOCK_READ, 0, p, 4096), 0);
+	assert_false(fx->b->unflushed);
+	assert_int_equal(do_rw(fx, BLOCK_WRITE, 0, p, 4096), 0);
+	assert_true(fx->b->unflushed);
+	assert_int_equal(do_flush(fx), 0);
+	assert_false(fx->b->unflushed);
+	assert_int_equal(do_zeroes(fx, BLOCK_WRITE_ZEROES, 4096, 4096, true), 0);
+	assert_true(fx->b->unflushed);
+	assert_int_equal(do_flush(fx), 0);
+	set_fault(fx, BLOCK_FLUSH, fx->count[BLOCK_FLUSH], UINT32_MAX, -EIO);
+	assert_int_equal(do_flush(fx), -EIO);
+	assert_true(fx->b->unflushed);
+	free(p);
+}
+
+/* Host fault 6: memory of the guest's that is not there fails the request, and nothing else. */
+static void test_fault_6_memory_lost(void **state)
+{
+	struct fx *fx = *state;
+	uint8_t *p = buffer(4096);
+	uint8_t *lost = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(lost, MAP_FAILED);
+	assert_int_equal(do_rw(fx, BLOCK_READ, 0, lost, 4096), -EFAULT);
+	assert_int_equal(do_rw(fx, BLOCK_READ, 4096, p, 4096), 0);
+	check_filled(p, 4096, 4096);
+	assert_int_equal(do_flush(fx), 0);
+	munmap(lost, 4096);
+	free(p);
+}
+
 /* The kernel tells an error once: whoever waits for a flush at that time must hear of it as well. */
 static void test_fault_3_parallel_flushes(void **state)
 {
@@ -1149,11 +1187,13 @@ static const struct {
 	{"fault_2_eio", test_fault_2_eio},
 	{"fault_3_failed_flush", test_fault_3_failed_flush},
 	{"fault_3_parallel_flushes", test_fault_3_parallel_flushes},
+	{"unflushed", test_unflushed},
 	{"fault_4_short", test_fault_4_short},
 	{"fault_4_odd_short", test_fault_4_odd_short},
 	{"fault_4_eintr_eagain", test_fault_4_eintr_eagain},
 	{"fault_4_eagain_for_ever", test_fault_4_eagain_for_ever},
 	{"fault_5_truncated", test_fault_5_truncated},
+	{"fault_6_memory_lost", test_fault_6_memory_lost},
 	{"hostile_large", test_hostile_large},
 	{"hostile_large_and_many", test_hostile_large_and_many},
 	{"flushes_together", test_flushes_together},
