@@ -12,7 +12,7 @@
  * and system call filters, as the object makes no system call afterwards.
  *
  * Without a target points are only counted. With one, its Nth call fails with the error of
- * the point and does not reach the kernel. What has no way to fail (close, munmap,
+ * the function or another one, and does not reach the kernel. What has no way to fail (close, munmap,
  * locks) is not in here; a call that the C library makes for itself is not seen, but for
  * its allocations.
  */
@@ -24,6 +24,7 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <link.h>
+#include <linux/kvm.h>
 #include <poll.h>
 #include <pthread.h>
 #include <grp.h>
@@ -58,10 +59,13 @@
 
 #include "table.h"
 
+enum { VCPU_FDS = 256 };
+
 enum role { ROLE_SUPERVISOR, ROLE_CHILD, ROLE_WORKER, ROLE_SHARE };
 
 static struct inject_table *table;
 static uint32_t role;
+static struct kvm_run *vcpus[VCPU_FDS]; /* by descriptor */
 static uintptr_t program_start, program_end;
 static _Thread_local bool busy __attribute__((tls_model("initial-exec")));
 
@@ -114,6 +118,13 @@ static struct inject_point *find_point(uint64_t id, const char *name, const uint
 	return NULL;
 }
 
+static bool is_target(const struct inject_point *p, const char *name, uint32_t calls)
+{
+	if (table->name[0] ? table->role != role || strcmp(table->name, name) != 0 : table->target != p->id)
+		return false;
+	return table->nth == 0 || table->nth == calls;
+}
+
 /* True when this call is the one that fails: errno is `error` then. */
 static bool fails(const char *name, unsigned long detail, int error)
 {
@@ -138,7 +149,7 @@ static bool fails(const char *name, unsigned long detail, int error)
 		snprintf(full, sizeof(full), "%s", name);
 	p = find_point(id, full, path, depth);
 	busy = false;
-	if (!p || __atomic_add_fetch(&p->calls, 1, __ATOMIC_RELAXED) != table->nth || id != table->target)
+	if (!p || !is_target(p, full, __atomic_add_fetch(&p->calls, 1, __ATOMIC_RELAXED)))
 		return false;
 	__atomic_store_n(&table->fired, 1, __ATOMIC_RELEASE);
 	errno = table->error ? (int)table->error : error;
@@ -334,9 +345,17 @@ INT(chdir, EACCES, (const char *path), (path))
 INT(fchdir, EACCES, (int fd), (fd))
 INT(execv, ENOENT, (const char *path, char *const *argv), (path, argv))
 
-/* Memory of the kernel's. */
-STAND_BEFORE(mmap64, void *, MAP_FAILED, ENOMEM, (void *at, size_t len, int prot, int flags, int fd, off64_t offset),
-	     (at, len, prot, flags, fd, offset))
+/* Memory of the kernel's; that of a vCPU is noted. */
+void *mmap64(void *at, size_t len, int prot, int flags, int fd, off64_t offset)
+{
+	REAL(mmap64);
+	void *map = fails("mmap64", 0, ENOMEM) ? MAP_FAILED : real(at, len, prot, flags, fd, offset);
+
+	if (fd >= 0 && fd < VCPU_FDS && map != MAP_FAILED)
+		vcpus[fd] = map;
+	return map;
+}
+
 INT(mprotect, ENOMEM, (void *at, size_t len, int prot), (at, len, prot))
 INT(madvise, ENOMEM, (void *at, size_t len, int advice), (at, len, advice))
 INT(memfd_create, EMFILE, (const char *name, unsigned flags), (name, flags))
@@ -400,7 +419,12 @@ int ioctl(int fd, unsigned long request, ...)
 	va_start(ap, request);
 	arg = va_arg(ap, unsigned long);
 	va_end(ap);
-	return fails("ioctl", request, ENOMEM) ? -1 : real(fd, request, arg);
+	if (!fails("ioctl", request, ENOMEM))
+		return real(fd, request, arg);
+	if (request != KVM_RUN || !table->exit_reason || fd >= VCPU_FDS || !vcpus[fd])
+		return -1;
+	vcpus[fd]->exit_reason = table->exit_reason;
+	return 0;
 }
 
 INT(dup2, EMFILE, (int from, int to), (from, to))

@@ -18,9 +18,12 @@ struct inject_point {
 };
 
 struct inject_table {
-	uint64_t target; /* id of the point that fails; 0: none */
-	uint32_t nth;    /* which of its calls, from 1 */
-	uint32_t error;  /* 0: the function's own */
+	uint64_t target;        /* id of the point that fails; 0: none */
+	char name[INJECT_NAME]; /* not "": each point with this name, in the process `role`, instead */
+	uint32_t role;
+	uint32_t nth;         /* which of its calls, from 1; 0: each */
+	uint32_t error;       /* 0: the function's own */
+	uint32_t exit_reason; /* not 0: KVM_RUN does not fail but returns with that */
 	uint32_t fired;
 	uint32_t unused;
 	struct inject_point points[INJECT_POINTS];
