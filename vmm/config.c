@@ -15,6 +15,7 @@
 #include "config_fields.h"
 #include "config_misc.h"
 #include "config_net.h"
+#include "config_sandbox.h"
 #include "config_share.h"
 #include "hull/arch.h"
 #include "hull/util.h"
@@ -230,6 +231,8 @@ static const struct option_row rows[] = {
 	{"balloon", 0, "a size such as 256M, or off", config_apply_balloon, config_is_balloon_value},
 	{"rng", 0, "on or off", config_apply_rng},
 	{"watchdog", 0, "reset, poweroff or exit", config_apply_watchdog},
+	{"sandbox", 0, "on, off or strict", config_apply_sandbox},
+	{"uid", 0, "the number of a user", config_apply_uid},
 	{"timeout", 0, "a number of seconds", apply_timeout},
 	{"grace", 0, "a number of seconds", config_apply_grace},
 	{"name", 0, "a name", apply_name},
@@ -340,6 +343,7 @@ static void set_defaults(struct vm_config *c)
 		.console = CONSOLE_SERIAL,
 		.balloon = {.on = true},
 		.watchdog = WATCHDOG_NONE,
+		.sandbox = {.mode = SANDBOX_ON, .uid = CONFIG_DEFAULT_UID},
 		.grace_ns = CONFIG_DEFAULT_GRACE_NS,
 		.log_level = LOG_WARN,
 	};
@@ -382,6 +386,8 @@ static int check_combinations(const struct vm_config *c, struct err *err)
 
 	if (r == 0)
 		r = config_check_balloon(c, err);
+	if (r == 0)
+		r = config_check_sandbox(c, err);
 	return r < 0 ? r : check_places(c, err);
 }
 

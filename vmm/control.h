@@ -16,7 +16,7 @@ enum control_kind {
 	CONTROL_RESUME,       /* go on if the machine is paused */
 	CONTROL_POWER_BUTTON, /* press it */
 	CONTROL_RESIZE,       /* the terminal has a columns and b rows */
-	CONTROL_STATUS,       /* say how the machine is, in the log */
+	CONTROL_STATUS,       /* say how the machine is, in the log; a is what the worker has of memory */
 	CONTROL_VSOCK_SOCKET, /* the answer to CONTROL_VSOCK_CONNECT: a is the token; a descriptor, or b is an
 				 errno */
 	CONTROL_PAUSE,        /* stop the vCPUs until CONTROL_RESUME */

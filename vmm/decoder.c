@@ -9,29 +9,28 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sandbox/confine.h"
+#include "sandbox/sandbox.h"
 
 /* What the decoding process leaves behind; shared with it. */
 struct result {
 	int code; /* of the function, or 1 while it runs */
 	struct err err;
+	struct sandbox_note note;
 };
 
 struct job {
 	decoder_fn *fn;
 	void *arg;
-	const int *keep;
-	unsigned keep_count;
-	int parent;
+	struct sandbox sandbox;
 };
 
-static void decoder(const struct job *job, struct result *result)
+static _Noreturn void decoder(struct job *job, struct result *result)
 {
 	struct err err = {0};
 	int r;
 
 	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write */
-	r = confine(job->keep, job->keep_count, STDERR_FILENO, job->parent, &err);
+	r = sandbox_confine(&job->sandbox, &err);
 	if (r == 0)
 		r = job->fn(job->arg, &err);
 	result->err = err;
@@ -71,7 +70,7 @@ int decoder_run(decoder_fn *fn, void *arg, const int *keep, unsigned keep_count,
 {
 	struct result *shared =
 		mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	const struct job job = {fn, arg, keep, keep_count, (int)getpid()};
+	struct job job = {.fn = fn, .arg = arg};
 	struct result result;
 	pid_t pid;
 	int status;
@@ -79,10 +78,20 @@ int decoder_run(decoder_fn *fn, void *arg, const int *keep, unsigned keep_count,
 	if (shared == MAP_FAILED)
 		return err_errno(err, -errno, "%s: memory for the decoder", what);
 	shared->code = 1;
-	pid = fork();
+	/* Whatever the user wants for his machine: a layer that is missing here is missing there, too. */
+	job.sandbox = (struct sandbox){.kind = SANDBOX_DECODER,
+				       .mode = SANDBOX_ON,
+				       .keep = keep,
+				       .keep_count = keep_count,
+				       .messages = STDERR_FILENO,
+				       .link = -1,
+				       .root = -1,
+				       .proc = -1,
+				       .note = &shared->note};
+	pid = sandbox_fork(&job.sandbox, err);
 	if (pid == 0)
 		decoder(&job, shared);
-	status = pid < 0 ? -errno : wait_for(pid);
+	status = pid < 0 ? pid : wait_for(pid);
 	memcpy(&result, shared, sizeof(result));
 	munmap(shared, sizeof(*shared));
 	return judge(&result, status, what, err);

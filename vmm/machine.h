@@ -41,12 +41,13 @@ struct machine_extras;
 struct machine_nets;
 struct machine_shares;
 struct machine_vsock;
+struct worker_sandbox;
 
 /* What the process around the machine has, and keeps. */
 struct machine_worker {
 	int supervisor; /* its process id, for messages */
 	int control;    /* the socket to it (control.h) */
-	int statm;      /* /proc/self/statm, or -1 */
+	const struct worker_sandbox *sandbox;
 };
 
 struct machine {
@@ -120,8 +121,11 @@ void machine_power_button(struct machine *machine);
 /* The user's terminal has another size. */
 void machine_resize_console(struct machine *machine, uint16_t cols, uint16_t rows);
 
-/* Writes to the log, whatever its level, how the machine is: a few lines that begin with "status:". */
-void machine_status(struct machine *machine);
+/*
+ * Writes to the log, whatever its level, how the machine is: a few lines that begin with "status:".
+ * `resident`: bytes that the process has from the host, which it cannot find out itself.
+ */
+void machine_status(struct machine *machine, uint64_t resident);
 
 /* The supervisor's answer to CONTROL_VSOCK_CONNECT: a socket, which is taken over, or -errno. */
 void machine_vsock_connected(struct machine *machine, uint64_t token, int fd);

@@ -36,7 +36,7 @@ struct machine_nets {
 static int build_backend(struct machine_nets *nets, struct machine_net *net, struct err *err)
 {
 	const struct net_file *file = net->file;
-	struct net_tap_params params = {.pairs = file->pairs, .name = file->name};
+	struct net_tap_params params = {.pairs = file->pairs, .news = file->news, .name = file->name};
 
 	if (file->stream >= 0)
 		return net_stream_create(&net->backend, &nets->io.loop, file->stream, err);

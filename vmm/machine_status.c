@@ -1,25 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* How the machine is, in a few lines for the log: SIGUSR1 to the supervisor asks for them. */
 #include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "hull/util.h"
 #include "machine.h"
 #include "machine_nets.h"
-
-/* Bytes of memory that this process has from the host, the guest's included; 0: unknown. */
-static uint64_t resident(const struct machine *m)
-{
-	char text[128] = "";
-	const char *second;
-
-	if (pread(m->worker.statm, text, sizeof(text) - 1, 0) <= 0)
-		return 0;
-	second = strchr(text, ' '); /* proc(5): size, resident, ..., in pages */
-	return second ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
-}
 
 static void status_of_vcpus(const struct machine *m)
 {
@@ -35,7 +20,7 @@ static void status_of_vcpus(const struct machine *m)
 		 exits[EXIT_PIO], exits[EXIT_MMIO], exits[EXIT_SIGNAL], exits[EXIT_OTHER]);
 }
 
-void machine_status(struct machine *m)
+void machine_status(struct machine *m, uint64_t resident)
 {
 	uint64_t entry = __atomic_load_n(&m->report->phase_ns[PHASE_ENTRY], __ATOMIC_RELAXED);
 	uint64_t up = entry ? monotonic_ns() - entry : 0;
@@ -45,7 +30,7 @@ void machine_status(struct machine *m)
 		 m->paused ? "paused" : "running", (double)up / 1e9);
 	log_line(m->log, LOG_ERROR,
 		 "status: %u vCPU%s, %" PRIu64 " MiB of RAM, %" PRIu64 " MiB of memory in use on the host",
-		 m->vcpu_count, m->vcpu_count == 1 ? "" : "s", mem_size(&m->mem) >> 20, resident(m) >> 20);
+		 m->vcpu_count, m->vcpu_count == 1 ? "" : "s", mem_size(&m->mem) >> 20, resident >> 20);
 	status_of_vcpus(m);
 	machine_nets_status(m->nets);
 }

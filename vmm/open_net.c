@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
@@ -279,6 +281,20 @@ static int open_vhost(struct net_file *file, const struct config_net *net, struc
 	return 0;
 }
 
+/* ---- changes of interfaces ---- */
+
+/* In the network namespace of the interfaces, which is not the worker's. Without it, all goes on but for
+ * news. */
+static int open_news(void)
+{
+	const struct sockaddr_nl links = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	if (fd >= 0 && bind(fd, (const struct sockaddr *)&links, sizeof(links)) < 0)
+		fd_close(&fd);
+	return fd;
+}
+
 /* ---- all of them ---- */
 
 int net_file_open(struct net_file *ret_file, const struct config_net *net,
@@ -287,7 +303,7 @@ int net_file_open(struct net_file *ret_file, const struct config_net *net,
 	struct net_file *file = ret_file;
 	int r = -EINVAL;
 
-	*file = (struct net_file){.pairs = 1, .stream = -1};
+	*file = (struct net_file){.pairs = 1, .stream = -1, .news = -1};
 	for (unsigned i = 0; i < NET_MAX_PAIRS; i++)
 		file->fds[i] = file->vhost_fds[i] = -1;
 	switch (net->kind) {
@@ -303,6 +319,8 @@ int net_file_open(struct net_file *ret_file, const struct config_net *net,
 	}
 	if (r == 0)
 		r = open_vhost(file, net, err);
+	if (r == 0 && file->stream < 0)
+		file->news = open_news();
 	if (r < 0)
 		net_file_close(file);
 	return r;
@@ -316,4 +334,5 @@ void net_file_close(struct net_file *file)
 	for (unsigned i = 0; i < NET_MAX_PAIRS; i++)
 		fd_close(&file->fds[i]);
 	fd_close(&file->stream);
+	fd_close(&file->news);
 }

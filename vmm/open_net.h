@@ -17,6 +17,7 @@ struct net_file {
 	unsigned pairs;         /* of queues, at least 1; may be fewer than the user's default */
 	int vhost_fds[NET_MAX_PAIRS];
 	bool vhost;     /* vhost_fds has one for each pair */
+	int news;       /* TAP: a routing socket, for net_tap_create(); -1: none */
 	int stream;     /* a stream socket, with frames as net_stream_create() wants them; -1: a TAP device */
 	char name[32];  /* for messages: "tap0", "user", "fd 7" */
 	char note[200]; /* one line for -v, without a newline; "": nothing to say */

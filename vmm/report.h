@@ -11,8 +11,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hull/config.h"
 #include "hull/err.h"
 #include "hull/vcpu.h"
+#include "sandbox/filter.h"
 
 /* How a machine ended. */
 enum outcome {
@@ -59,8 +61,10 @@ struct report {
 	char how[96];                 /* how the kernel was entered */
 	char tail[REPORT_TAIL_BYTES]; /* the end of the console's output */
 	uint32_t tail_len;
-	uint64_t exits[EXIT_COUNTS]; /* to user space, of all vCPUs */
-	uint64_t dropped;            /* console bytes that the reader did not take */
+	uint64_t exits[EXIT_COUNTS];                        /* to user space, of all vCPUs */
+	struct sandbox_note worker_note;                    /* of the worker's filters, and ... */
+	struct sandbox_note share_notes[CONFIG_MAX_SHARES]; /* ... of the file servers', in their order */
+	uint64_t dropped;                                   /* console bytes that the reader did not take */
 };
 
 /* Maps a zeroed report that survives fork() as shared memory. */

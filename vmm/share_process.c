@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -18,7 +19,7 @@
 #include "config_command.h"
 #include "guest_user.h"
 #include "hull/util.h"
-#include "sandbox/confine.h"
+#include "sandbox/sandbox.h"
 
 enum {
 	/*
@@ -90,11 +91,33 @@ struct start {
 	const char *user; /* whose the caller's files are in the guest, to be looked for in `passwd` */
 	int passwd;       /* -1: it is known already, or cannot be */
 	int link;
-	int log;
-	int parent;
+	int ready; /* closed when the server is confined; what is said before is why it is not; -1: nobody
+		      waits */
+	struct sandbox sandbox;
 };
 
-static _Noreturn void serve(struct file_share *share, const struct start *start)
+static int confine_server(struct file_share *share, struct start *start, struct err *err)
+{
+	struct sandbox *sandbox = &start->sandbox;
+	const int keep[] = {share->root_fd, share->proc_fd, start->passwd, start->link, start->ready};
+	int r;
+
+	sandbox->keep = keep;
+	sandbox->keep_count = ARRAY_SIZE(keep);
+	sandbox->link = start->link;
+	sandbox->root = share->root_fd;
+	sandbox->proc = share->proc_fd;
+	sandbox->read_only = share->read_only;
+	r = sandbox_confine(sandbox, err);
+	if (r < 0 && start->ready >= 0) {
+		(void)!write(start->ready, err->msg, strlen(err->msg));
+		_exit(1);
+	}
+	fd_close(&start->ready);
+	return r;
+}
+
+static _Noreturn void serve(struct file_share *share, struct start *start)
 {
 	struct err err = {0};
 	int r;
@@ -105,11 +128,8 @@ static _Noreturn void serve(struct file_share *share, const struct start *start)
 	umask(0); /* the guest has its own */
 	share->proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	r = share->proc_fd < 0 ? err_errno(&err, -errno, "/proc/self/fd") : 0;
-	if (r == 0) {
-		const int keep[] = {share->root_fd, share->proc_fd, start->passwd, start->link};
-
-		r = confine(keep, ARRAY_SIZE(keep), start->log, start->parent, &err);
-	}
+	if (r == 0)
+		r = confine_server(share, start, &err);
 	if (r == 0 && start->passwd >= 0) { /* a user that is not there is the guest's to tell */
 		(void)guest_user_find(start->passwd, start->user, &share->guest_uid, &share->guest_gid);
 		close(start->passwd);
@@ -123,8 +143,21 @@ static _Noreturn void serve(struct file_share *share, const struct start *start)
 
 /* ---- in the supervisor ---- */
 
+/* Who wants all layers or none waits until the server has them. */
+static int await_server(int ready, const char *path, struct err *err)
+{
+	char text[sizeof(err->msg) / 2];
+	const ssize_t n = read(ready, text, sizeof(text) - 1);
+
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	return err_set(err, -ENOTSUP, "the file server of %s: %s", path, text);
+}
+
 static int start_one(struct share_processes *p, const struct vm_config *config, unsigned index,
-		     struct share_file *file, int passwd, int log, struct err *err)
+		     struct share_file *file, int passwd, const struct share_messages *messages,
+		     struct err *err)
 {
 	struct file_share share = share_process_settings(config, index);
 	const char *path = config->shares[index].path;
@@ -132,33 +165,45 @@ static int start_one(struct share_processes *p, const struct vm_config *config, 
 		.path = path,
 		.user = config->command.user,
 		.passwd = passwd,
-		.log = log,
-		.parent = (int)getpid(),
+		.ready = -1,
+		.sandbox = {.kind = SANDBOX_FILES,
+			    .mode = config->sandbox.mode,
+			    .messages = messages->log,
+			    .note = &messages->notes[index]},
 	};
 	const int bytes = LINK_BYTES;
-	int pair[2];
+	int pair[2], ready[2] = {-1, -1};
 	pid_t pid;
+	int r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_errno(err, -errno, "link to the file server of %s", path);
 	(void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	if (config->sandbox.mode == SANDBOX_STRICT)
+		(void)!pipe2(ready, O_CLOEXEC);
 	share.root_fd = file->root;
-	pid = fork();
+	pid = sandbox_fork(&start.sandbox, err);
 	if (pid == 0) {
 		start.link = pair[1];
+		start.ready = ready[1];
 		serve(&share, &start);
 	}
 	close(pair[1]);
 	file->link = pair[0];
-	if (pid < 0)
-		return err_errno(err, -errno, "cannot start the file server of %s", path);
-	fd_close(&file->root);
-	p->pids[p->count++] = pid;
-	return 0;
+	fd_close(&ready[1]);
+	if (pid > 0) {
+		fd_close(&file->root);
+		p->pids[p->count++] = pid;
+	}
+	r = pid < 0 ? pid : 0;
+	if (r == 0 && ready[0] >= 0)
+		r = await_server(ready[0], path, err);
+	fd_close(&ready[0]);
+	return r;
 }
 
 int share_processes_start(struct share_processes *p, const struct vm_config *config, struct share_file *files,
-			  int log, struct err *err)
+			  const struct share_messages *messages, struct err *err)
 {
 	uint32_t uid;
 	bool by_name = config->root.directory && !config_user_number(&config->command, &uid);
@@ -166,7 +211,7 @@ int share_processes_start(struct share_processes *p, const struct vm_config *con
 	int r = 0;
 
 	for (unsigned i = 0; i < config->share_count && r == 0; i++)
-		r = start_one(p, config, i, &files[i], passwd, log, err);
+		r = start_one(p, config, i, &files[i], passwd, messages, err);
 	fd_close(&passwd);
 	return r;
 }

@@ -263,13 +263,20 @@ static int ended_before(const struct vm_config *config, int log, const struct re
 
 /* ---- the worker's end ---- */
 
+/* A worker with a process namespace ends itself where others are killed by abort(3). */
+static int fatal_signal(int wait_status)
+{
+	if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) > EXIT_BY_SIGNAL)
+		return WEXITSTATUS(wait_status) - EXIT_BY_SIGNAL;
+	return WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
+}
+
 static int worker_died(const struct vm_config *config, int log, const struct ending *e)
 {
+	const int sig = fatal_signal(e->wait_status);
 	char text[160];
 
-	if (WIFSIGNALED(e->wait_status)) {
-		int sig = WTERMSIG(e->wait_status);
-
+	if (sig > 0) {
 		snprintf(text, sizeof(text), "the worker was killed by signal %d (%s)%s", sig, strsignal(sig),
 			 sig == SIGKILL ? ": perhaps the host ran out of memory" : "");
 	} else {

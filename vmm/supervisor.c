@@ -80,6 +80,22 @@ struct supervisor {
 	struct ending ending;
 };
 
+/* From proc(5); 0: unknown. */
+static uint64_t resident_bytes(pid_t worker)
+{
+	char path[48], text[128] = "";
+	const char *second;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%ld/statm", (long)worker);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	second = read(fd, text, sizeof(text) - 1) > 0 ? strchr(text, ' ') : NULL;
+	fd_close(&fd);
+	return second ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
 /*
  * Says what is to be said, as far as there is room: a guest that connects again and again
  * fills the socket with answers. A worker that does not read is dealt with by the deadline of
@@ -96,6 +112,8 @@ static void send_untold(struct supervisor *s)
 			message.a = s->cols;
 			message.b = s->rows;
 		}
+		if (kind == CONTROL_STATUS)
+			message.a = resident_bytes(s->worker);
 		if (control_send(s->control, &message, -1) == -EAGAIN)
 			return;
 		s->untold &= ~(1u << kind);
@@ -349,22 +367,6 @@ static void serve_control(struct supervisor *s)
 }
 
 /* ---- requests of other programs (control_server.h) ---- */
-
-/* From proc(5); 0: unknown. */
-static uint64_t resident_bytes(pid_t worker)
-{
-	char path[48], text[128] = "";
-	const char *second;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%ld/statm", (long)worker);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	second = read(fd, text, sizeof(text) - 1) > 0 ? strchr(text, ' ') : NULL;
-	fd_close(&fd);
-	return second ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
-}
 
 static void on_status(void *arg, struct control_status *ret_status)
 {
@@ -651,19 +653,22 @@ static int prepare_command(struct supervisor *s, struct err *err)
 
 static int start_worker(struct supervisor *s, struct report *report, struct err *err)
 {
-	int parent = (int)getpid();
+	struct worker_sandbox confinement;
 	int pair[2];
+	int r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_errno(err, -errno, "control socket");
-	s->worker = fork();
-	if (s->worker == 0)
-		worker_main(s->config, s->res, report, pair[1], parent);
-	close(pair[1]);
 	s->control = pair[0];
-	if (s->worker < 0)
-		return err_errno(err, -errno, "cannot start the worker");
-	return 0;
+	r = worker_sandbox_init(&confinement, s->config, s->res, pair[1], &report->worker_note, err);
+	if (r == 0) {
+		s->worker = sandbox_fork(&confinement.sandbox, err);
+		if (s->worker == 0)
+			worker_main(s->config, s->res, report, pair[1], &confinement);
+		r = s->worker < 0 ? s->worker : 0;
+	}
+	close(pair[1]);
+	return r;
 }
 
 static bool worker_ended(struct supervisor *s)

@@ -3,7 +3,6 @@
 #include "worker.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,8 +15,8 @@
 #include "hull/sink.h"
 #include "hull/util.h"
 #include "machine.h"
-#include "sandbox/confine.h"
 #include "sandbox/filter.h"
+#include "supervisor.h"
 
 enum {
 	LOG_RING_BYTES = 64 << 10,
@@ -58,7 +57,7 @@ static void handle_request(struct machine *m, const struct control_message *requ
 		machine_resize_console(m, (uint16_t)request->a, (uint16_t)request->b);
 		break;
 	case CONTROL_STATUS:
-		machine_status(m);
+		machine_status(m, request->a);
 		break;
 	case CONTROL_VSOCK_SOCKET:
 		vsock_socket(m, request, fd);
@@ -94,6 +93,12 @@ static void control_ready(struct loop_io *io, uint32_t events)
 	}
 }
 
+/* A failed assertion: the first process of a namespace is not killed by a signal of its own. */
+static void aborted(int sig)
+{
+	_exit(EXIT_BY_SIGNAL + sig);
+}
+
 /*
  * The terminal's signals go to the whole process group and are the
  * supervisor's business; a file size limit or a closed pipe is an error of
@@ -108,49 +113,20 @@ static void set_signals(void)
 	for (unsigned i = 0; i < ARRAY_SIZE(ignored); i++)
 		signal(ignored[i], SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);
+	signal(SIGABRT, aborted);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static unsigned keep_net(const struct net_file *file, int *keep)
+static void say_sandbox(const struct log *log, const struct sandbox *sandbox)
 {
-	unsigned n = 0;
+	char text[SANDBOX_TEXT];
 
-	keep[n++] = file->stream;
-	for (unsigned i = 0; i < file->pairs; i++) {
-		keep[n++] = file->fds[i];
-		if (file->vhost)
-			keep[n++] = file->vhost_fds[i];
-	}
-	return n;
-}
-
-static int confine_worker(const struct resources *res, const struct machine_worker *worker, struct err *err)
-{
-	int keep[CONFIG_MAX_INITRDS + 1 + CONFIG_MAX_DISKS + CONFIG_MAX_NETS * (2 * NET_MAX_PAIRS + 1) +
-		 CONFIG_MAX_PORTS + CONFIG_MAX_SHARES + 12];
-	unsigned n = 0;
-
-	keep[n++] = worker->control;
-	keep[n++] = worker->statm;
-	keep[n++] = res->kvm;
-	keep[n++] = res->log;
-	keep[n++] = res->console_in;
-	keep[n++] = res->console_out;
-	keep[n++] = res->decoded;
-	keep[n++] = res->kernel.fd;
-	for (unsigned i = 0; i < res->initrd_count; i++)
-		keep[n++] = res->initrds[i].fd;
-	for (unsigned i = 0; i < res->disk_count; i++)
-		keep[n++] = res->disks[i].fd;
-	for (unsigned i = 0; i < res->net_count; i++)
-		n += keep_net(&res->nets[i], keep + n);
-	for (unsigned i = 0; i < res->share_count; i++)
-		keep[n++] = res->shares[i].link;
-	keep[n++] = res->vsock_listen;
-	for (unsigned i = 0; i < res->port_count; i++)
-		keep[n++] = res->port_listen[i];
-	return confine(keep, n, res->log, worker->supervisor, err);
+	sandbox_describe(&sandbox->state, text);
+	if (sandbox->mode == SANDBOX_OFF)
+		log_line(log, LOG_WARN,
+			 "warning: --sandbox off: a guest that breaks out of its machine has your rights");
+	log_line(log, LOG_INFO, "sandbox: %s", text);
 }
 
 static void warn_about_kvm(const struct log *log)
@@ -178,6 +154,7 @@ static int run_machine(struct machine *machine, const struct vm_config *config, 
 		if (r < 0)
 			err_errno(err, r, "control socket");
 	}
+	sandbox_seal(&worker->sandbox->sandbox, &worker->sandbox->limits);
 	if (r == 0)
 		r = machine_run(machine, err);
 	if (r < 0)
@@ -187,22 +164,24 @@ static int run_machine(struct machine *machine, const struct vm_config *config, 
 }
 
 void worker_main(const struct vm_config *config, const struct resources *res, struct report *report,
-		 int control, int parent)
+		 int control, struct worker_sandbox *confinement)
 {
 	struct log log = {.level = config->log_level};
-	struct machine_worker worker = {.supervisor = parent, .control = control};
+	struct sandbox *sandbox = &confinement->sandbox;
+	const struct machine_worker worker = {
+		.supervisor = sandbox->parent, .control = control, .sandbox = confinement};
 	struct machine machine;
 	struct err err = {0};
 	int r;
 
 	set_signals();
 	prctl(PR_SET_NAME, "hull-worker");
-	worker.statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC); /* the last path; -1 is fine */
-	r = confine_worker(res, &worker, &err);
+	r = sandbox_confine(sandbox, &err);
 	report_phase(report, PHASE_CONFINE);
 	if (r == 0)
 		r = sink_create(&log.sink, res->log, LOG_RING_BYTES, "hull-log", sandbox_thread, &err);
 	if (r == 0) {
+		say_sandbox(&log, sandbox);
 		run_machine(&machine, config, res, &worker, report, &log, &err);
 		sink_flush(log.sink, FLUSH_MS);
 	} else {

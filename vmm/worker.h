@@ -6,12 +6,14 @@
 #include "hull/config.h"
 #include "open.h"
 #include "report.h"
+#include "worker_sandbox.h"
 
 /*
  * The worker's life, from fork to exit. `control` is its end of the socket to
- * the supervisor (control.h), whose process id is `parent`. How it went is in the report.
+ * the supervisor (control.h). It comes from sandbox_fork(&confinement->sandbox). How it went is in the
+ * report.
  */
 _Noreturn void worker_main(const struct vm_config *config, const struct resources *res, struct report *report,
-			   int control, int parent);
+			   int control, struct worker_sandbox *confinement);
 
 #endif

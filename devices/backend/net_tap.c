@@ -15,7 +15,7 @@
  * Watching is level-triggered. Nothing is asked for while the device does not listen;
  * EPOLLOUT only after a packet was refused.
  *
- * Link: a routing socket says when some interface of the host changes; then it is looked
+ * Link: a routing socket, opened by others, says when some interface of the host changes; then it is looked
  * whether ours is up. While it is down, so is the link; writes give EIO and are drops, reads
  * find nothing, and all goes on when it is up again. It may also be deleted, at any time. Then
  * every call gives EBADFD (reads, writes, ioctls) and epoll an error; the link is down for
@@ -30,8 +30,6 @@
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <linux/virtio_net.h>
 #include <stdlib.h>
@@ -382,7 +380,6 @@ static void tap_close(struct net_backend *b)
 	for (unsigned i = 0; i < b->pairs; i++)
 		loop_io_del(tap->loop, &tap->queues[i].io);
 	loop_io_del(tap->loop, &tap->news);
-	fd_close(&tap->news.fd);
 	free(tap);
 }
 
@@ -434,17 +431,13 @@ static int prepare_fd(int fd, const struct net_tap_params *params, struct err *e
 }
 
 /* Without it, all goes on but for the news. */
-static void open_news(struct net_tap *tap)
+static void watch_news(struct net_tap *tap, int fd)
 {
-	const struct sockaddr_nl links = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-
 	if (fd < 0)
 		return;
 	tap->news.fd = fd;
-	if (bind(fd, (const struct sockaddr *)&links, sizeof(links)) < 0 ||
-	    loop_io_add(tap->loop, &tap->news) < 0)
-		fd_close(&tap->news.fd);
+	if (loop_io_add(tap->loop, &tap->news) < 0)
+		tap->news.fd = -1;
 }
 
 static int prepare(struct net_tap *tap, const struct net_tap_params *params, struct err *err)
@@ -469,7 +462,7 @@ static int prepare(struct net_tap *tap, const struct net_tap_params *params, str
 	r = tap_set_pairs(&tap->backend, 1);
 	for (unsigned i = 0; i < params->pairs && r == 0; i++)
 		r = update_watch(&tap->queues[i]);
-	open_news(tap);
+	watch_news(tap, params->news);
 	refresh_link(tap);
 	return r < 0 ? err_errno(err, r, "%s: the queues of the TAP device", params->name) : 0;
 }

@@ -86,6 +86,7 @@ struct net_backend {
 struct net_tap_params {
 	int fds[NET_MAX_PAIRS];
 	unsigned pairs;
+	int news;         /* a routing socket that hears of links (RTMGRP_LINK), non-blocking; -1: none */
 	const char *name; /* for messages */
 };
 int net_tap_create(struct net_backend **ret_backend, struct loop *loop, const struct net_tap_params *params,

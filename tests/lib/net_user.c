@@ -153,7 +153,7 @@ void net_user_expect(struct net_user *user, size_t len, unsigned seed)
 void net_user_init(struct net_user *user)
 {
 	memset(user, 0, sizeof(*user));
-	user->fds[0] = user->fds[1] = user->peer = -1;
+	user->fds[0] = user->fds[1] = user->news = user->peer = -1;
 	assert_int_equal(loop_init(&user->loop, NULL), 0);
 	user->buf = malloc(NET_MAX_PACKET);
 	assert_non_null(user->buf);
@@ -171,6 +171,7 @@ int net_user_teardown(void **state)
 	assert_ptr_equal(user->loop.ios, &user->loop.wake_io);
 	fd_close(&user->fds[0]);
 	fd_close(&user->fds[1]);
+	fd_close(&user->news);
 	fd_close(&user->peer);
 	loop_finish(&user->loop);
 	free(user->buf);

@@ -25,6 +25,7 @@ struct net_user {
 	bool drain;   /* `readable` takes what there is */
 	unsigned drained;
 	int fds[2];   /* TAP queues; [0] the socket */
+	int news;     /* TAP: a routing socket */
 	int peer;     /* the other end of the socket, or a packet socket on the TAP */
 	uint8_t *buf; /* of NET_MAX_PACKET bytes */
 };

@@ -108,6 +108,7 @@ struct sandbox {
 	int messages;              /* becomes descriptor 2 */
 	int link;                  /* one of `keep`, whose other end is the supervisor's alone; -1: none */
 	int root;                  /* file server: its directory (O_PATH), one of `keep` */
+	int proc;                  /* file server: /proc/self/fd (O_PATH), one of `keep`, or -1 */
 	bool read_only;            /* file server: nothing below `root` changes */
 	uint64_t max_files;        /* RLIMIT_NOFILE; 0: as it is */
 	struct sandbox_note *note; /* in shared memory, of this process alone */
@@ -125,8 +126,8 @@ pid_t sandbox_fork(struct sandbox *sb, struct err *err);
 
 /*
  * Confines the calling process, which has a single thread and came from sandbox_fork(sb): all
- * descriptors but 0 to 2 and sb->keep are closed. A file server as root finds sb->root replaced, by
- * a descriptor of the same number.
+ * descriptors but 0 to 2 and sb->keep are closed. A file server as root finds sb->root and sb->proc
+ * replaced, by descriptors of the same numbers from which there is no way up.
  * Errors: -errno of a stage that no host is without; -ESRCH: the supervisor has gone; with
  * SANDBOX_STRICT -ENOTSUP or so, for a layer that is missing, which the message names.
  */

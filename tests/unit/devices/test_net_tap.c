@@ -158,17 +158,27 @@ static int open_host(void)
 	return fd;
 }
 
+static int open_news(void)
+{
+	const struct sockaddr_nl links = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	assert_int_equal(bind(fd, (const struct sockaddr *)&links, sizeof(links)), 0);
+	return fd;
+}
+
 /* With `count` queues, of which one is in use. */
 static void start_tap(struct net_user *fx, unsigned count)
 {
 	unsigned flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (count > 1 ? IFF_MULTI_QUEUE : 0);
-	struct net_tap_params params = {.pairs = count, .name = "net0"};
+	struct net_tap_params params = {.pairs = count, .news = open_news(), .name = "net0"};
 
 	for (unsigned i = 0; i < count; i++) {
 		fx->fds[i] = open_tap(tap_name, flags);
 		assert_true(fx->fds[i] >= 0);
 		params.fds[i] = fx->fds[i];
 	}
+	fx->news = params.news;
 	assert_int_equal(net_tap_create(&fx->b, &fx->loop, &params, NULL), 0);
 	net_user_attach(fx);
 	assert_false(fx->b->link_up); /* nobody has set it up yet */
@@ -606,7 +616,7 @@ static void tap_pairs(void **state)
 
 static void expect_refused(struct net_user *fx, unsigned flags, unsigned pairs)
 {
-	struct net_tap_params params = {.pairs = pairs, .name = "net0"};
+	struct net_tap_params params = {.pairs = pairs, .news = -1, .name = "net0"};
 	struct net_backend *b = NULL;
 	struct err err = {0};
 	int fd = open_tap("hulltest1", flags);
@@ -623,7 +633,7 @@ static void expect_refused(struct net_user *fx, unsigned flags, unsigned pairs)
 static void tap_refuses_descriptors(void **state)
 {
 	struct net_user *fx = *state;
-	struct net_tap_params params = {.pairs = 1, .name = "net0"};
+	struct net_tap_params params = {.pairs = 1, .news = -1, .name = "net0"};
 	struct net_backend *b = NULL;
 	struct err err = {0};
 
