@@ -11,6 +11,7 @@
 
 #include "hull/pci.h"
 #include "hull/util.h"
+#include "lost_memory.h"
 #include "machine_console.h"
 #include "machine_disks.h"
 #include "machine_extras.h"
@@ -258,6 +259,7 @@ static int build_memory(struct machine *m, struct err *err)
 			return r;
 	}
 	mem_freeze(&m->mem);
+	lost_memory_watch(&m->mem, m->report);
 	return vm_set_memory(&m->vm, &m->mem, err);
 }
 

@@ -73,6 +73,7 @@ int root_conf_make(const struct vm_config *config, enum filesystem_kind kind, ch
 {
 	char *text = NULL;
 	size_t len;
+	bool failed;
 	FILE *f = open_memstream(&text, &len);
 
 	if (!f)
@@ -85,7 +86,8 @@ int root_conf_make(const struct vm_config *config, enum filesystem_kind kind, ch
 		fputs("command\n", f);
 	else if (config->agent)
 		fputs("agent\n", f);
-	if (fclose(f) != 0) {
+	failed = ferror(f) != 0;
+	if (fclose(f) != 0 || failed || !text) { /* which is NULL when it could not be cut to its length */
 		free(text);
 		return err_errno(err, -ENOMEM, "root.conf");
 	}

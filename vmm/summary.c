@@ -330,6 +330,9 @@ static int ended_by_guest(const struct vm_config *config, int log, const struct 
 	const char *how =
 		r->outcome == OUTCOME_RESET ? "the guest reset the machine" : "the guest powered off";
 
+	/* After the guest's end the worker writes what disks have in flight. */
+	if (WIFSIGNALED(e->wait_status) && !e->killed_by_us)
+		return worker_died(config, log, e);
 	return config->command.argv ? ended_before(config, log, r, e, how) : shut_down(config, log, e, how);
 }
 
