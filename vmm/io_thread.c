@@ -59,6 +59,7 @@ int io_thread_start(struct io_thread *io, struct err *err)
 	if (r < 0)
 		return err_errno(err, r, "thread %s", io->name);
 	thread_await(&io->thread);
+	loop_await_run(&io->loop);
 	return 0;
 }
 

@@ -581,13 +581,25 @@ static void stop_disks(struct machine *m)
 	}
 }
 
+struct start {
+	struct loop_task task;
+	struct machine *machine;
+};
+
+/* The first thing that the main loop does: what a vCPU needs of it, it gets (loop_call()). */
+static void let_go(struct loop_task *task)
+{
+	vcpu_gate_open(&container_of(task, struct start, task)->machine->gate);
+}
+
 int machine_run(struct machine *m, struct err *err)
 {
+	struct start start = {.task.run = let_go, .machine = m};
 	int r = start_threads(m, err);
 
 	sandbox_thread(ROLE_MAIN); /* also when a thread is missing: what is left to do is the same */
 	if (r == 0) {
-		vcpu_gate_open(&m->gate); /* now every thread has its filter */
+		loop_post(&m->loop, &start.task); /* now every thread has its filter */
 		r = loop_run(&m->loop);
 		if (r < 0)
 			err_errno(err, r, "event loop");

@@ -244,6 +244,24 @@ static void retry_expired(struct loop_timer *timer)
 	update_watch(s);
 }
 
+/* A part of stdio_read() that is done on the loop's thread. */
+struct refill {
+	struct stream_stdio *s;
+	bool got; /* there is something in in[] */
+};
+
+static void refill(void *arg)
+{
+	struct refill *r = arg;
+
+	r->got = read_input(r->s);
+}
+
+static void watch_again(void *arg)
+{
+	update_watch(arg);
+}
+
 static size_t in_take(struct stream_stdio *s, uint8_t *buf, size_t len)
 {
 	size_t n = 0;
@@ -262,13 +280,19 @@ static size_t stdio_read(struct stream *stream, void *buf, size_t len)
 	uint8_t *p = buf;
 	size_t n = in_take(s, p, len);
 
-	while (s->on_demand && n < len && !s->ended && read_input(s))
+	struct refill more = {.s = s, .got = s->on_demand};
+
+	while (more.got && n < len && !s->ended) {
+		more.got = false;
+		loop_call(s->loop, refill, &more);
 		n += in_take(s, p + n, len - n);
+	}
 	if (!s->on_demand) {
 		s->discarding = false;
 		if (in_room(s) >= IN_ROOM_MIN)
 			loop_timer_cancel(s->loop, &s->timer);
-		update_watch(s);
+		if (!s->io.added)
+			loop_call(s->loop, watch_again, s);
 	}
 	return n;
 }

@@ -130,8 +130,9 @@ static void tell_moved(struct msix *msix)
 }
 
 /* Follows the masks: a vector that becomes active is routed, and what is pending delivered. */
-static void update(struct msix *msix)
+static void follow(void *arg)
 {
+	struct msix *msix = arg;
 	uint64_t was = msix->active;
 
 	msix->active = wanted_active(msix);
@@ -144,6 +145,19 @@ static void update(struct msix *msix)
 		msix->st.pending &= ~bit(i);
 	}
 	tell_moved(msix);
+}
+
+/* Lines are made and led on the loop's thread; most writes of a driver change nothing there. */
+static void update(struct msix *msix)
+{
+	const uint64_t active = wanted_active(msix);
+
+	if (active == msix->active && (active & msix->live) == msix->told)
+		return;
+	if (msix->func->loop)
+		loop_call(msix->func->loop, follow, msix);
+	else
+		follow(msix);
 }
 
 static bool access_ok(uint64_t off, unsigned len, uint64_t limit)

@@ -174,10 +174,25 @@ void virtio_queue_signal(struct virtio_dev *dev, unsigned q)
 		dev->transport_ops->queue_interrupt(dev->transport, q);
 }
 
+struct interrupt_move {
+	struct virtio_dev *dev;
+	unsigned queue;
+};
+
+static void interrupt_moved(void *arg)
+{
+	const struct interrupt_move *move = arg;
+
+	if (move->dev->started)
+		move->dev->type->interrupt_moved(move->dev, move->queue);
+}
+
 void virtio_interrupt_moved(struct virtio_dev *dev, unsigned q)
 {
+	struct interrupt_move move = {dev, q};
+
 	if (dev->started && q < dev->queue_count && dev->type->interrupt_moved)
-		dev->type->interrupt_moved(dev, q);
+		loop_call(dev->env.loop, interrupt_moved, &move);
 }
 
 /* What became available while nobody listened is seen now. */
@@ -292,7 +307,7 @@ uint8_t virtio_status(const struct virtio_dev *dev)
 }
 
 /* One bit of the status after the other, each only on top of the one before it. virtio 1.2, 3.1.1. */
-void virtio_set_status(struct virtio_dev *dev, uint8_t status)
+static void set_status(struct virtio_dev *dev, uint8_t status)
 {
 	uint8_t set = status & driver_bits & (uint8_t)~dev->st.status;
 
@@ -317,6 +332,29 @@ void virtio_set_status(struct virtio_dev *dev, uint8_t status)
 		if (virtio_running(dev))
 			start(dev);
 	}
+}
+
+struct status_write {
+	struct virtio_dev *dev;
+	uint8_t status;
+};
+
+static void write_status(void *arg)
+{
+	const struct status_write *w = arg;
+
+	set_status(w->dev, w->status);
+}
+
+void virtio_set_status(struct virtio_dev *dev, uint8_t status)
+{
+	struct status_write w = {dev, status};
+
+	/* Back ends start and stop on the loop's thread, as they work there. */
+	if (status == 0 || (status & (VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_FAILED)))
+		loop_call(dev->env.loop, write_status, &w);
+	else
+		set_status(dev, status);
 }
 
 /* ---- queues ---- */

@@ -49,7 +49,6 @@ struct bus {
 	pthread_rwlock_t lock;    /* protects what follows; no other lock is taken while it is held */
 	struct bus_range *ranges; /* sorted by base, disjoint */
 	unsigned count;
-	unsigned capacity;
 };
 
 /* Prepares an empty bus; `name` is kept. bus_finish(): NULL, zeroed and finished objects are fine. */

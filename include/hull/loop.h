@@ -68,7 +68,9 @@ struct loop {
 	pthread_mutex_t task_lock; /* protects tasks: posting needs no loop lock */
 	uint64_t (*now)(void);     /* nanoseconds, monotonic; tests put a manual clock here */
 	bool stop;
-	bool running; /* a thread is in loop_run() */
+	bool running;     /* a thread is in loop_run() */
+	bool ended;       /* a thread was, and will not be again */
+	pthread_t runner; /* that thread, once `running` or `ended` */
 };
 
 /* Prepares a loop; the thread that calls loop_run() later is the loop's thread. */
@@ -125,6 +127,18 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadli
 
 /* Disarms the timer; fine when not armed. Lock held. */
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
+
+/*
+ * Has fn(arg) done by the loop's thread, and waits for that: for what another thread, a vCPU, must
+ * not do itself as the system calls of it are not its own (hull/syscalls.h). At once when the
+ * caller is that thread or when no thread has run the loop yet; not at all when the loop has
+ * ended, as the machine has, too. Lock held, during fn as well; but not in between, so that
+ * others may come first. While it waits the caller holds no lock that the loop's callbacks take.
+ */
+void loop_call(struct loop *loop, void (*fn)(void *arg), void *arg);
+
+/* Waits until a thread is in loop_run(), or was. Lock not held. */
+void loop_await_run(struct loop *loop);
 
 /* Runs task->run on the loop's thread; posting a posted task again does nothing. Any thread. */
 void loop_post(struct loop *loop, struct loop_task *task);

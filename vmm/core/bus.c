@@ -49,19 +49,12 @@ static unsigned first_above(const struct bus *bus, uint64_t addr)
 	return lo;
 }
 
-static int grow(struct bus *bus)
+/* All at once, for the first range: BARs come and go on vCPUs' threads, which allocate nothing. */
+static int reserve(struct bus *bus)
 {
-	unsigned capacity = bus->capacity ? bus->capacity * 2 : 16;
-	struct bus_range *ranges;
-
-	if (bus->ranges && bus->count < bus->capacity)
-		return 0;
-	ranges = realloc(bus->ranges, capacity * sizeof(*ranges));
-	if (!ranges)
-		return -ENOMEM;
-	bus->ranges = ranges;
-	bus->capacity = capacity;
-	return 0;
+	if (!bus->ranges)
+		bus->ranges = calloc(BUS_MAX_RANGES, sizeof(*bus->ranges));
+	return bus->ranges ? 0 : -ENOMEM;
 }
 
 /* bus_add() under the lock. */
@@ -80,7 +73,7 @@ static int add(struct bus *bus, const struct bus_range *range, struct err *err)
 			       range->base);
 	if (bus->count == BUS_MAX_RANGES)
 		return err_set(err, -ENOSPC, "more than %d %s ranges", BUS_MAX_RANGES, bus->name);
-	if (grow(bus) < 0)
+	if (reserve(bus) < 0)
 		return err_errno(err, -ENOMEM, "%s range", bus->name);
 	if (at < bus->count)
 		memmove(&bus->ranges[at + 1], &bus->ranges[at], (bus->count - at) * sizeof(*range));

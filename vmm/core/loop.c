@@ -354,7 +354,9 @@ int loop_run_once(struct loop *loop, int timeout_ms)
 static void set_running(struct loop *loop, bool running)
 {
 	loop_lock(loop);
+	loop->runner = pthread_self();
 	loop->running = running;
+	loop->ended = !running;
 	loop_signal(loop); /* who waits for a callback waits in vain now */
 	loop_unlock(loop);
 }
@@ -363,6 +365,62 @@ bool loop_running(struct loop *loop)
 {
 	loop_assert_held(loop);
 	return loop->running;
+}
+
+void loop_await_run(struct loop *loop)
+{
+	loop_lock(loop);
+	while (!loop->running && !loop->ended)
+		loop_wait(loop);
+	loop_unlock(loop);
+}
+
+struct call {
+	struct loop_task task;
+	struct loop *loop;
+	void (*fn)(void *arg);
+	void *arg;
+	bool done;
+};
+
+static void run_call(struct loop_task *task)
+{
+	struct call *call = container_of(task, struct call, task);
+
+	call->fn(call->arg);
+	call->done = true;
+	loop_signal(call->loop);
+}
+
+/* Takes a task that will not be run off the list. */
+static void unpost(struct loop *loop, struct loop_task *task)
+{
+	struct loop_task **at = &loop->tasks;
+
+	pthread_mutex_lock(&loop->task_lock);
+	while (*at && *at != task)
+		at = &(*at)->next;
+	if (*at)
+		*at = task->next;
+	pthread_mutex_unlock(&loop->task_lock);
+}
+
+void loop_call(struct loop *loop, void (*fn)(void *arg), void *arg)
+{
+	struct call call = {.task.run = run_call, .loop = loop, .fn = fn, .arg = arg};
+
+	loop_assert_held(loop);
+	if ((!loop->running && !loop->ended) || pthread_equal(loop->runner, pthread_self())) {
+		fn(arg);
+		return;
+	}
+	if (loop->ended)
+		return;
+	loop_post(loop, &call.task);
+	while (!call.done && loop->running)
+		loop_wait(loop);
+	if (!call.done)
+		unpost(loop, &call.task);
 }
 
 int loop_run(struct loop *loop)

@@ -2,6 +2,7 @@
 /* The event loop: descriptors, timers on a manual clock, posted tasks, the lock. */
 #include "unit.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -1194,6 +1195,114 @@ static void test_busy_thread_gives_the_lock_away(void **state)
 	expect_turns(*state, take_the_lock);
 }
 
+struct called {
+	unsigned times;
+	pthread_t by;
+};
+
+static void note_call(void *arg)
+{
+	struct called *c = arg;
+
+	c->times++;
+	c->by = pthread_self();
+}
+
+static void *run_until_stop(void *loop)
+{
+	return loop_run(loop) == 0 ? NULL : thread_failed();
+}
+
+static void call(struct loop *loop, struct called *c)
+{
+	loop_lock(loop);
+	loop_call(loop, note_call, c);
+	loop_unlock(loop);
+}
+
+/* At once while nobody runs the loop, then by its thread, and no more when that has ended. */
+static void test_call(void **state)
+{
+	struct loop *loop = *state;
+	struct called c = {0};
+	pthread_t thread;
+	void *problem;
+
+	call(loop, &c);
+	assert_int_equal(c.times, 1);
+	assert_true(pthread_equal(c.by, pthread_self()));
+	thread = start_thread(run_until_stop, loop);
+	loop_await_run(loop);
+	for (unsigned i = 0; i < 1000; i++)
+		call(loop, &c);
+	assert_int_equal(c.times, 1001);
+	assert_true(pthread_equal(c.by, thread));
+	loop_stop(loop);
+	pthread_join(thread, &problem);
+	assert_null(problem);
+	call(loop, &c);
+	assert_int_equal(c.times, 1001);
+	loop_await_run(loop); /* it has run: there is nothing to wait for */
+}
+
+static void call_again(void *arg)
+{
+	struct loop *loop = arg;
+	struct called c = {0};
+
+	loop_call(loop, note_call, &c);
+	assert(c.times == 1);
+	loop_stop(loop);
+}
+
+/* What is called may itself call. */
+static void test_call_from_a_call(void **state)
+{
+	struct loop *loop = *state;
+	pthread_t thread = start_thread(run_until_stop, loop);
+
+	loop_await_run(loop);
+	loop_lock(loop);
+	loop_call(loop, call_again, loop);
+	loop_unlock(loop);
+	pthread_join(thread, NULL);
+}
+
+static void *call_often(void *arg)
+{
+	struct loop *loop = arg;
+	struct called c = {0};
+	unsigned n = 0;
+
+	/* Until the end comes in the middle. */
+	do {
+		call(loop, &c);
+		n++;
+	} while (c.times == n);
+	return c.times + 1 == n ? NULL : thread_failed();
+}
+
+/* Who waits when the loop ends waits no longer, and leaves nothing behind. */
+static void test_call_at_the_end(void **state)
+{
+	struct loop *loop = *state;
+	pthread_t thread = start_thread(run_until_stop, loop);
+	pthread_t callers[3];
+	void *problem;
+
+	loop_await_run(loop);
+	for (unsigned i = 0; i < 3; i++)
+		callers[i] = start_thread(call_often, loop);
+	usleep(20000);
+	loop_stop(loop);
+	pthread_join(thread, NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		pthread_join(callers[i], &problem);
+		assert_null(problem);
+	}
+	assert_null(loop->tasks);
+}
+
 static void test_finish(void **state)
 {
 	struct loop zeroed = {0};
@@ -1254,6 +1363,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lock, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_busy_loop_gives_the_lock_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_busy_thread_gives_the_lock_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_call, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_call_from_a_call, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_call_at_the_end, setup, teardown),
 		cmocka_unit_test(test_finish),
 	};
 

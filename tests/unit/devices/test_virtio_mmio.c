@@ -310,10 +310,7 @@ static void test_reset_waits(void **state)
 	virtio_rig_kick(rig, 0);
 	assert_int_equal(rig->dev->in_flight, 8);
 	assert_int_equal(pthread_create(&thread, NULL, run_loop, &rig->loop), 0);
-	loop_lock(&rig->loop);
-	while (!loop_running(&rig->loop))
-		loop_wait(&rig->loop);
-	loop_unlock(&rig->loop);
+	loop_await_run(&rig->loop);
 	loop_post(&rig->loop, &r.task);
 	wr(rig, VIRTIO_MMIO_STATUS, 4, 0);
 	assert_int_equal(rd(rig, VIRTIO_MMIO_STATUS, 4), 0);
@@ -322,10 +319,22 @@ static void test_reset_waits(void **state)
 	assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
-/* The loop ends while a vCPU waits for it: it waits no longer. */
+/* Ends the loop once a reset has begun. */
+static void stop_in_reset(struct loop_task *task)
+{
+	struct release *r = container_of(task, struct release, task);
+
+	if (r->rig->dev->resetting)
+		loop_stop(&r->rig->loop);
+	else
+		loop_post(&r->rig->loop, task);
+}
+
+/* The loop ends while a vCPU waits for it: it waits no longer, and after that nothing is even begun. */
 static void test_loop_ends_meanwhile(void **state)
 {
 	struct virtio_rig *rig = *state;
+	struct release r = {.task.run = stop_in_reset, .rig = rig};
 	const struct rig_buf buf = {RIG_DATA, 1, false};
 	pthread_t thread;
 
@@ -335,15 +344,15 @@ static void test_loop_ends_meanwhile(void **state)
 	virtio_rig_avail(rig, 0, 0);
 	virtio_rig_kick(rig, 0);
 	assert_int_equal(pthread_create(&thread, NULL, run_loop, &rig->loop), 0);
-	loop_lock(&rig->loop);
-	while (!loop_running(&rig->loop))
-		loop_wait(&rig->loop);
-	loop_unlock(&rig->loop);
-	loop_stop(&rig->loop);
+	loop_await_run(&rig->loop);
+	loop_post(&rig->loop, &r.task);
 	wr(rig, VIRTIO_MMIO_STATUS, 4, 0);
 	assert_int_equal(rd(rig, VIRTIO_MMIO_STATUS, 4), 0x0f);
+	assert_true(rig->dev->resetting);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	echo_release(rig, 1);
+	assert_int_equal(rd(rig, VIRTIO_MMIO_STATUS, 4), 0);
+	wr(rig, VIRTIO_MMIO_STATUS, 4, VIRTIO_CONFIG_S_FAILED);
 	assert_int_equal(rd(rig, VIRTIO_MMIO_STATUS, 4), 0);
 }
 
