@@ -24,7 +24,7 @@
 
 enum {
 	SESSIONS_MAX = 64,
-	BACKLOG = 64,
+	BACKLOG = 256,
 	CONNECT_TRIES = 50, /* a driver's probe may take a moment longer than its module */
 	CONNECT_STEP_MS = 20,
 	KILL_WAIT_MS = 1000,
@@ -282,7 +282,9 @@ static void __attribute__((noreturn)) loop(struct agent *a)
 		unsigned count = a->count;
 
 		fds[AT_SIGNALS] = (struct pollfd){.fd = a->signals, .events = POLLIN};
-		fds[AT_LISTENER] = (struct pollfd){.fd = a->listener, .events = POLLIN};
+		/* Those above SESSIONS_MAX wait in the backlog. */
+		fds[AT_LISTENER] =
+			(struct pollfd){.fd = count < SESSIONS_MAX ? a->listener : -1, .events = POLLIN};
 		for (unsigned i = 0; i < count; i++)
 			session_poll(a->sessions[i], fds + AT_SESSIONS + (size_t)i * SESSION_FDS);
 		if (poll(fds, AT_SESSIONS + (nfds_t)count * SESSION_FDS, next_deadline(a)) >= 0) {
