@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -274,9 +276,24 @@ static int next_deadline(const struct agent *a)
 	return (int)first;
 }
 
+/*
+ * A process that writes a few bytes at a time wakes the agent with the first of them. So that it is not
+ * interrupted for each, it goes on until it waits, its pipe is full, or the next tick: then one frame has
+ * all of them. What the agent starts is as usual.
+ */
+static void wait_for_more(void)
+{
+	const struct sched_param param = {.sched_priority = 0};
+
+	/* The C library has a function for it that does nothing. */
+	syscall(SYS_sched_setscheduler, 0, SCHED_BATCH | SCHED_RESET_ON_FORK, &param);
+}
+
 static void __attribute__((noreturn)) loop(struct agent *a)
 {
 	struct pollfd fds[AT_SESSIONS + SESSIONS_MAX * SESSION_FDS];
+
+	wait_for_more();
 
 	for (;;) {
 		unsigned count = a->count;
