@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "hull/agent.h"
 #include "hull/net.h"
 #include "hull/util.h"
 #include "hull/virtio_net.h"
@@ -97,6 +98,7 @@ static int build_vsock(struct machine_nets *nets, struct err *err)
 	const struct virtio_vsock_params params = {
 		.cid = m->config->vsock.cid,
 		.host = &nets->vsock_paths.host,
+		.wide_port = AGENT_PORT, /* what commands read and write */
 	};
 	int r;
 

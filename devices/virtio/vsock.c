@@ -375,6 +375,7 @@ static int vsock_create(struct virtio_dev *dev, const void *arg, struct err *err
 	if (r < 0)
 		return err_errno(err, r, "virtio-vsock");
 	vs->host = params->host;
+	vs->wide_port = params->wide_port;
 	vs->config.guest_cid = params->cid;
 	vs->st.next_port = VSOCK_FIRST_PORT;
 	dev->offered |= virtio_bit(VSOCK_F_STREAM);

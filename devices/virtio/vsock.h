@@ -101,7 +101,8 @@ struct vsock_connection {
 	uint32_t rx_cnt;
 	uint32_t fwd_cnt;
 	uint32_t told_fwd_cnt;
-	uint8_t *kept; /* a ring of VIRTIO_VSOCK_BUFFER bytes; NULL: nothing is kept */
+	uint32_t buffer; /* VIRTIO_VSOCK_BUFFER, or VIRTIO_VSOCK_WIDE */
+	uint8_t *kept;   /* a ring of so many bytes; NULL: nothing is kept */
 	uint32_t kept_first;
 	uint32_t kept_len; /* always rx_cnt - fwd_cnt */
 };
@@ -132,6 +133,7 @@ struct virtio_vsock {
 	struct virtio_dev dev;
 	struct virtio_vsock_config config;
 	struct vsock_host *host;
+	uint32_t wide_port;
 	struct vsock_state st;
 	struct loop_io listen_io;       /* fd -1: none */
 	struct loop_timer listen_timer; /* runs while the host has no descriptors left */

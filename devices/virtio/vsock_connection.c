@@ -70,7 +70,10 @@ struct vsock_connection *vsock_new(struct virtio_vsock *vs, enum vsock_stage sta
 void vsock_enter(struct vsock_connection *c, uint32_t guest_port, uint32_t host_port)
 {
 	struct vsock_connection **head = &c->vs->buckets[bucket(guest_port, host_port)];
+	const uint32_t wide = c->vs->wide_port;
 
+	c->buffer =
+		wide && (guest_port == wide || host_port == wide) ? VIRTIO_VSOCK_WIDE : VIRTIO_VSOCK_BUFFER;
 	c->guest_port = guest_port;
 	c->host_port = host_port;
 	c->next = *head;

@@ -169,7 +169,7 @@ static void send_packet(struct vsock_connection *c, struct round *round, const s
 		.type = VIRTIO_VSOCK_TYPE_STREAM,
 		.op = op,
 		.flags = flags,
-		.buf_alloc = VIRTIO_VSOCK_BUFFER,
+		.buf_alloc = c->buffer,
 		.fwd_cnt = c->fwd_cnt,
 	};
 

@@ -7,7 +7,8 @@
  * later bytes queue up behind. So one host that does not read costs its own connection 64
  * KiB, and no other connection anything.
  *
- * The guest may send VIRTIO_VSOCK_BUFFER bytes more than have gone to the host (fwd_cnt).
+ * The guest may send VIRTIO_VSOCK_BUFFER bytes more than have gone to the host (fwd_cnt), and by
+ * connections of the wide port, which carry much and are few, VIRTIO_VSOCK_WIDE.
  * It is told of that by every packet that goes to it, and by one of its own when it has
  * less than half of that left, as far as it knows.
  */
@@ -20,28 +21,27 @@
 
 #include "hull/util.h"
 
-enum { LOW = VIRTIO_VSOCK_BUFFER / 2, WORTH_TELLING = VIRTIO_VSOCK_BUFFER / 4 };
-
 /* ---- buffers: mapped, so that what was used once goes back to the host ---- */
 
-static uint8_t *take_buffer(struct virtio_vsock *vs)
+/* Those of the wide port are few: they are not kept for others. */
+static uint8_t *take_buffer(struct virtio_vsock *vs, uint32_t size)
 {
 	void *p;
 
-	if (vs->spare_count)
+	if (size == VIRTIO_VSOCK_BUFFER && vs->spare_count)
 		return vs->spare[--vs->spare_count];
-	p = mmap(NULL, VIRTIO_VSOCK_BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return NULL;
 	return p;
 }
 
-static void give_buffer(struct virtio_vsock *vs, uint8_t *buffer)
+static void give_buffer(struct virtio_vsock *vs, uint8_t *buffer, uint32_t size)
 {
-	if (vs->spare_count < VSOCK_SPARE_BUFFERS)
+	if (size == VIRTIO_VSOCK_BUFFER && vs->spare_count < VSOCK_SPARE_BUFFERS)
 		vs->spare[vs->spare_count++] = buffer;
 	else
-		munmap(buffer, VIRTIO_VSOCK_BUFFER);
+		munmap(buffer, size);
 }
 
 void vsock_free_buffers(struct virtio_vsock *vs)
@@ -55,7 +55,7 @@ void vsock_free_buffers(struct virtio_vsock *vs)
 static void release_kept(struct vsock_connection *c)
 {
 	if (c->kept)
-		give_buffer(c->vs, c->kept);
+		give_buffer(c->vs, c->kept, c->buffer);
 	c->kept = NULL;
 	c->kept_first = 0;
 	c->kept_len = 0;
@@ -72,8 +72,8 @@ void vsock_drop_kept(struct vsock_connection *c)
 /* Adds `len` bytes to what is kept: there is room for them. */
 static void keep(struct vsock_connection *c, const uint8_t *p, uint32_t len)
 {
-	const uint32_t at = (c->kept_first + c->kept_len) % VIRTIO_VSOCK_BUFFER;
-	const uint32_t part = (uint32_t)min_u64(len, VIRTIO_VSOCK_BUFFER - at);
+	const uint32_t at = (c->kept_first + c->kept_len) % c->buffer;
+	const uint32_t part = (uint32_t)min_u64(len, c->buffer - at);
 
 	memcpy(c->kept + at, p, part);
 	memcpy(c->kept, p + part, len - part);
@@ -84,7 +84,7 @@ static void keep(struct vsock_connection *c, const uint8_t *p, uint32_t len)
 static int keep_rest(struct vsock_connection *c, const struct iovec *iov, unsigned count, size_t skip)
 {
 	if (!c->kept)
-		c->kept = take_buffer(c->vs);
+		c->kept = take_buffer(c->vs, c->buffer);
 	if (!c->kept)
 		return -ENOMEM;
 	for (unsigned i = 0; i < count; i++) {
@@ -123,9 +123,10 @@ static void become_deaf(struct vsock_connection *c)
 static void update_credit(struct vsock_connection *c)
 {
 	const uint32_t news = c->fwd_cnt - c->told_fwd_cnt;
-	const uint32_t left = VIRTIO_VSOCK_BUFFER - (c->rx_cnt - c->told_fwd_cnt); /* as the guest knows it */
+	const uint32_t left = c->buffer - (c->rx_cnt - c->told_fwd_cnt); /* as the guest knows it */
 
-	if (c->stage == VSOCK_OPEN && news && left < LOW && (news >= WORTH_TELLING || c->kept_len == 0))
+	if (c->stage == VSOCK_OPEN && news && left < c->buffer / 2 &&
+	    (news >= c->buffer / 4 || c->kept_len == 0))
 		c->pending |= VSOCK_SEND_CREDIT;
 }
 
@@ -133,7 +134,7 @@ bool vsock_take_bytes(struct vsock_connection *c, struct iovec *iov, unsigned co
 {
 	ssize_t n = 0;
 
-	if (len > VIRTIO_VSOCK_BUFFER - c->kept_len)
+	if (len > c->buffer - c->kept_len)
 		return false;
 	c->rx_cnt += len;
 	if (c->deaf) {
@@ -157,7 +158,7 @@ bool vsock_take_bytes(struct vsock_connection *c, struct iovec *iov, unsigned co
 
 void vsock_flush(struct vsock_connection *c)
 {
-	const uint32_t end = (uint32_t)min_u64(c->kept_len, VIRTIO_VSOCK_BUFFER - c->kept_first);
+	const uint32_t end = (uint32_t)min_u64(c->kept_len, c->buffer - c->kept_first);
 	struct iovec iov[2] = {{c->kept + c->kept_first, end}, {c->kept, c->kept_len - end}};
 	ssize_t n = send_now(c, iov, iov[1].iov_len ? 2 : 1);
 
@@ -165,7 +166,7 @@ void vsock_flush(struct vsock_connection *c)
 		become_deaf(c);
 	} else {
 		c->fwd_cnt += (uint32_t)n;
-		c->kept_first = (c->kept_first + (uint32_t)n) % VIRTIO_VSOCK_BUFFER;
+		c->kept_first = (c->kept_first + (uint32_t)n) % c->buffer;
 		c->kept_len -= (uint32_t)n;
 		if (c->kept_len == 0)
 			release_kept(c);

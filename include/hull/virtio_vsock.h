@@ -10,7 +10,8 @@
 
 enum {
 	VIRTIO_VSOCK_MAX_CONNECTIONS = 1023,
-	VIRTIO_VSOCK_BUFFER = 64 << 10, /* bytes held for one connection, on its way to the host */
+	VIRTIO_VSOCK_BUFFER = 64 << 10, /* bytes held for one connection, on their way to the host */
+	VIRTIO_VSOCK_WIDE = 256 << 10,  /* for one with the wide port */
 	VIRTIO_VSOCK_HOST_CID = 2,
 	VIRTIO_VSOCK_MIN_CID = 3,
 };
@@ -18,6 +19,7 @@ enum {
 struct virtio_vsock_params {
 	uint64_t cid;            /* of the guest, VIRTIO_VSOCK_MIN_CID to 2^32 - 2 */
 	struct vsock_host *host; /* stays the caller's, outlives the device */
+	uint32_t wide_port;      /* of the guest or the host; 0: none */
 };
 
 extern const struct virtio_type virtio_vsock_type;

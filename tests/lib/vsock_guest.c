@@ -55,7 +55,8 @@ void vsock_guest_init_beside(struct vsock_guest *g, struct virtio_rig *other,
 			     enum virtio_rig_transport transport, int listen_fd)
 {
 	static const struct vsock_host_ops ops = {.connect = on_connect};
-	const struct virtio_vsock_params params = {.cid = VSOCK_GUEST_CID, .host = &g->host};
+	const struct virtio_vsock_params params = {
+		.cid = VSOCK_GUEST_CID, .host = &g->host, .wide_port = VSOCK_GUEST_WIDE};
 
 	memset(g, 0, sizeof(*g));
 	g->host = (struct vsock_host){.ops = &ops, .listen_fd = listen_fd};

@@ -18,6 +18,7 @@
 
 enum {
 	VSOCK_GUEST_CID = 5,
+	VSOCK_GUEST_WIDE = 7777,        /* the wide port */
 	VSOCK_GUEST_BUFFER = 256 << 10, /* credit that is given, unless a test says otherwise */
 	VSOCK_GUEST_RX_BUFS = 128,
 	VSOCK_GUEST_RX_BYTES = 4096, /* of payload in each */

@@ -772,6 +772,52 @@ static void test_credit_of_host(void **state)
 	close(other);
 }
 
+/* As guest_clogs(), by a connection of the wide port. */
+static uint64_t wide_clogs(struct fx *fx, uint32_t guest_port)
+{
+	static uint8_t buf[CHUNK];
+	uint32_t credit = VIRTIO_VSOCK_WIDE;
+	struct vsock_packet p;
+	uint64_t sent = 0;
+
+	while (credit) {
+		const uint32_t len = (uint32_t)min_u64(credit, sizeof(buf));
+
+		fill(buf, 0, sent, len);
+		guest_says(fx, guest_port, VSOCK_GUEST_WIDE, buf, len);
+		sent += len;
+		vsock_guest_op(&fx->g, CREDIT_REQUEST, guest_port, VSOCK_GUEST_WIDE, 0);
+		while (vsock_guest_receive(&fx->g, &p)) {
+			assert_int_equal(p.header.buf_alloc, VIRTIO_VSOCK_WIDE);
+			credit = VIRTIO_VSOCK_WIDE - ((uint32_t)sent - p.header.fwd_cnt);
+		}
+	}
+	return sent;
+}
+
+/* The wide port has more credit; as much is kept, and not a byte more. */
+static void test_wide_port(void **state)
+{
+	struct fx *fx = *state;
+	int fd = vsock_guest_open(&fx->g, GP, VSOCK_GUEST_WIDE);
+	int other = vsock_guest_open(&fx->g, GP + 1, VSOCK_GUEST_WIDE);
+	uint64_t sent = wide_clogs(fx, GP), got = 0;
+	struct vsock_packet p;
+
+	assert_true(sent > VIRTIO_VSOCK_WIDE);
+	while (got < sent) {
+		got += drain(fd, 0, got);
+		run(fx);
+	}
+	while (vsock_guest_receive(&fx->g, &p))
+		; /* news of credit */
+	wide_clogs(fx, GP + 1);
+	guest_says(fx, GP + 1, VSOCK_GUEST_WIDE, "x", 1);
+	vsock_guest_expect(&fx->g, RST, GP + 1, VSOCK_GUEST_WIDE);
+	close(fd);
+	close(other);
+}
+
 /* What is kept goes in small pieces, and is added to meanwhile: every byte in its place. */
 static void test_kept_in_pieces(void **state)
 {
@@ -1489,6 +1535,7 @@ int main(void)
 		CASE(test_no_driver_yet),
 		CASE(test_credit_of_guest),
 		CASE(test_credit_of_host),
+		CASE(test_wide_port),
 		CASE(test_kept_in_pieces),
 		CASE(test_receive_in_pieces),
 		CASE(test_credit_ignored),
