@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What happens to names: looked up, made, removed, renamed; see fs.h. Reading directories: readdir.c. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -251,6 +252,7 @@ static int do_rename(struct fs *fs, struct request *r, uint64_t new_nodeid, uint
 		result = take_dir(fs, new_nodeid, &to);
 	if (result != 0)
 		return result;
+	assert(to);
 	if (to->hollow)
 		return -EROFS;
 	moved = inode_known(fs, from->fd, from_name);

@@ -178,6 +178,7 @@ static void soft_off(struct aml *a)
 void dsdt_body(struct aml *a, const struct acpi_machine *machine)
 {
 	const struct device_place *root = acpi_place(machine, "pci-root");
+	const struct device_place *button = acpi_place(machine, "power");
 	size_t scope = aml_scope(a, "\\_SB");
 
 	processors(a, machine->cpus);
@@ -190,7 +191,8 @@ void dsdt_body(struct aml *a, const struct acpi_machine *machine)
 		if (machine->ecam_size)
 			ecam(a, machine);
 	}
-	power(a, acpi_place(machine, "power"));
+	if (button)
+		power(a, button);
 	aml_end(a, scope);
 	soft_off(a);
 }

@@ -40,15 +40,10 @@ static void check_tail(const struct console_watch *w, const uint8_t *data, size_
 /* Every byte of the report is the input's, over and over. */
 static void fill_report(struct report *report, const uint8_t *data, size_t size)
 {
-	static const uint8_t nothing;
 	uint8_t *to = (uint8_t *)report;
 
-	if (size == 0) {
-		data = &nothing;
-		size = 1;
-	}
 	for (size_t i = 0; i < sizeof(*report); i++)
-		to[i] = data[i % size];
+		to[i] = size > 0 ? data[i % size] : 0;
 }
 
 static void check_output(int fd)
