@@ -30,6 +30,8 @@ static bool is_valid(uint32_t type, uint32_t len)
 	case AGENT_FAILED:
 		return len >= sizeof(struct agent_failed) &&
 		       len <= sizeof(struct agent_failed) + AGENT_MAX_TEXT;
+	case AGENT_NOTE:
+		return len >= 1 && len <= AGENT_MAX_TEXT;
 	case AGENT_STDOUT:
 	case AGENT_STDERR:
 		return len <= AGENT_MAX_DATA;

@@ -21,7 +21,11 @@ enum {
 	RECEIVE_BYTES = 256 << 10,
 	MAX_SIGNALS = 100, /* that wait */
 	HOST_FAILED = 125,
+	CTRL_C = 3,
 };
+
+/* What a guest that is busy gets to take a key. */
+static const uint64_t key_patience_ns = UINT64_C(500) * 1000000;
 
 struct agent_session {
 	struct agent_order order;
@@ -40,14 +44,21 @@ struct agent_session {
 	bool resized;
 	struct agent_size size;
 	unsigned closed; /* bit 1, 2: an output that the agent is to be told of */
+	bool unheard;
 
-	struct agent_result result; /* the reader's until AGENT_ENDED; so the next three */
+	struct agent_result result;        /* the reader's until AGENT_ENDED; so the next three */
+	char note[AGENT_MAX_TEXT * 4 + 1]; /* until AGENT_RUNS */
 	bool has_started;
 	bool deaf[3]; /* by descriptor of the command: nobody takes that output */
 	struct agent_decoder decoder;
 
 	bool ordered;  /* the writer's, as all below */
 	bool in_ended; /* stdin has, and the agent knows */
+	struct {
+		uint64_t sent;    /* bytes of stdin */
+		uint64_t ends_at; /* behind the first Ctrl-C that was not taken; 0: there is none */
+		uint64_t ns;      /* when it was pressed */
+	} keys;
 	uint8_t out[AGENT_HEADER + AGENT_MAX_DATA];
 	uint8_t in[RECEIVE_BYTES]; /* the reader's */
 };
@@ -279,6 +290,30 @@ static bool send_work(struct agent_session *s, const struct work *w)
 	return ok;
 }
 
+/*
+ * In raw mode Ctrl-C is a byte like others, and of a guest that does not even take bytes it is no way out.
+ * One that takes it gives the credit back, whatever the command makes of it.
+ */
+static void watch_keys(struct agent_session *s, const uint8_t *keys, size_t len, uint32_t credit)
+{
+	/* All credit is given once, and comes back as bytes are taken. */
+	const uint64_t taken = s->keys.sent - (AGENT_STDIN_WINDOW - credit);
+	const uint64_t now = monotonic_ns();
+
+	s->keys.sent += len;
+	if (!s->order.tty || !memchr(keys, CTRL_C, len))
+		return;
+	if (s->keys.ends_at == 0 || taken >= s->keys.ends_at) {
+		s->keys.ends_at = s->keys.sent;
+		s->keys.ns = now;
+	} else if (now - s->keys.ns >= key_patience_ns) {
+		pthread_mutex_lock(&s->lock);
+		s->unheard = true;
+		pthread_mutex_unlock(&s->lock);
+		ring(s->news);
+	}
+}
+
 /* Some of stdin, or its end: an error is one, as a terminal that has gone has nothing more. */
 static bool send_input(struct agent_session *s, uint32_t credit)
 {
@@ -291,8 +326,10 @@ static bool send_input(struct agent_session *s, uint32_t credit)
 		return send_frame(s, AGENT_STDIN_END, "", 0);
 	}
 	pthread_mutex_lock(&s->lock);
+	credit = s->credit;
 	s->credit -= (uint32_t)n;
 	pthread_mutex_unlock(&s->lock);
+	watch_keys(s, s->out + AGENT_HEADER, (size_t)n, credit);
 	agent_frame_header(s->out, AGENT_STDIN, (uint32_t)n);
 	return send_bytes(s, s->out, AGENT_HEADER + (size_t)n);
 }
@@ -406,6 +443,10 @@ static void take_hello(struct agent_session *s, const struct agent_piece *p)
 
 static void take_start(struct agent_session *s, const struct agent_piece *p)
 {
+	if (p->type == AGENT_NOTE && !s->note[0]) {
+		text_escape(s->note, sizeof(s->note), (const char *)p->data, p->len);
+		return;
+	}
 	s->has_started = p->type == AGENT_STARTED;
 	if (s->has_started)
 		set_state(s, AGENT_RUNS);
@@ -587,6 +628,21 @@ void agent_session_resize(struct agent_session *s, uint16_t rows, uint16_t cols)
 	s->size = (struct agent_size){.rows = rows, .cols = cols};
 	pthread_mutex_unlock(&s->lock);
 	ring(s->wake);
+}
+
+const char *agent_session_note(const struct agent_session *s)
+{
+	return s->note;
+}
+
+bool agent_session_is_unheard(struct agent_session *s)
+{
+	bool unheard;
+
+	pthread_mutex_lock(&s->lock);
+	unheard = s->unheard;
+	pthread_mutex_unlock(&s->lock);
+	return unheard;
 }
 
 const struct agent_result *agent_session_result(const struct agent_session *s)

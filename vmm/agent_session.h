@@ -88,6 +88,15 @@ bool agent_session_runs(struct agent_session *session);
 void agent_session_signal(struct agent_session *session, int sig);
 void agent_session_resize(struct agent_session *session, uint16_t rows, uint16_t cols);
 
+/* Since AGENT_RUNS: a line about how the command runs, printable; "" mostly. */
+const char *agent_session_note(const struct agent_session *session);
+
+/*
+ * The user has pressed Ctrl-C on the command's terminal, and again, and the guest has not even taken the
+ * first one. agent_session_fd() tells of it.
+ */
+bool agent_session_is_unheard(struct agent_session *session);
+
 /* After AGENT_ENDED. */
 const struct agent_result *agent_session_result(const struct agent_session *session);
 

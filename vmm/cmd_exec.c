@@ -174,6 +174,19 @@ static int block_signals(struct exec *e, struct err *err)
 
 /* ---- the loop ---- */
 
+static void look(struct exec *e)
+{
+	const char *note = command_run_note(&e->run);
+
+	if (note)
+		summary_warning(e->config, STDERR_FILENO, note);
+	if (command_run_is_unheard(&e->run)) {
+		e->ended_by = SIGINT;
+		e->leaves = true;
+	}
+	command_run_look(&e->run);
+}
+
 /* Until the command has ended, or the user wants no more of it. */
 static void wait_for_end(struct exec *e)
 {
@@ -190,7 +203,7 @@ static void wait_for_end(struct exec *e)
 		if (ppoll(fds, ARRAY_SIZE(fds), e->deadline_ns ? &ts : NULL, NULL) <= 0)
 			continue;
 		if (fds[1].revents)
-			command_run_look(&e->run);
+			look(e);
 		if (fds[0].revents && read(e->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
 			handle_signal(e, (int)info.ssi_signo);
 	}
@@ -201,6 +214,8 @@ static int status_of(const struct exec *e)
 	const struct agent_result *result = command_run_result(&e->run);
 	char text[sizeof(result->text) + 128];
 
+	if (!result && command_run_is_unheard(&e->run))
+		summary_warning(e->config, STDERR_FILENO, "the VM does not take Ctrl-C");
 	if (!result)
 		return EXIT_BY_SIGNAL + e->ended_by;
 	if (result->end == AGENT_END_EXITED || result->end == AGENT_END_FAILED)

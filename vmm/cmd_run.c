@@ -95,7 +95,7 @@ static int start(const struct vm_config *config, struct resources *res, struct s
 	if (r < 0)
 		return summary_failed(config, res->log, err.msg);
 	report_phase(report, PHASE_DECODE);
-	return supervise(config, res, report);
+	return supervise(config, res, report, shares);
 }
 
 static int run(int argc, char *const argv[], uint64_t start_ns)

@@ -62,11 +62,24 @@ static void take_terminal(const struct command_run *run)
 	terminal_raw(run->terminal);
 }
 
+const char *command_run_note(struct command_run *run)
+{
+	if (run->noted || !run->session || agent_session_state(run->session) < AGENT_RUNS)
+		return NULL;
+	run->noted = true;
+	return agent_session_note(run->session)[0] ? agent_session_note(run->session) : NULL;
+}
+
+bool command_run_is_unheard(const struct command_run *run)
+{
+	return run->session && agent_session_is_unheard(run->session);
+}
+
 bool command_run_look(struct command_run *run)
 {
 	const enum agent_state before = run->state;
 
-	if (!run->session || before == AGENT_ENDED)
+	if (!run->session)
 		return false;
 	run->state = agent_session_state(run->session);
 	if (run->state == before)

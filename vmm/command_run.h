@@ -21,6 +21,7 @@ struct command_run {
 	enum agent_state state;  /* as command_run_look() saw it */
 	uint64_t interrupted_ns; /* when the last SIGINT or SIGQUIT came; 0: never */
 	uint16_t rows, cols;     /* as the agent was told */
+	bool noted;              /* what command_run_note() had to say was said */
 	char cwd[CONFIG_MAX_PATH];
 };
 
@@ -47,6 +48,16 @@ int command_run_start(struct command_run *run, int fd, struct err *err);
 
 /* To poll for POLLIN; -1: nothing yet. */
 int command_run_fd(const struct command_run *run);
+
+/*
+ * A line to be shown about how the command runs, printable, once; NULL: none. Before command_run_look(), as
+ * that may give the terminal to the command.
+ */
+const char *command_run_note(struct command_run *run);
+
+/* On its terminal Ctrl-C was pressed again and again, and the guest does not take it: it is meant for more.
+ */
+bool command_run_is_unheard(const struct command_run *run);
 
 /* News: the terminal is the command's from its start to its end. True: it has ended, just now. */
 bool command_run_look(struct command_run *run);

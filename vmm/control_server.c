@@ -22,8 +22,8 @@ enum {
 	MAX_GRACE = 31536000, /* seconds */
 };
 
-/* A client that said nothing for so long makes room for another one. */
-static const uint64_t idle_ns = UINT64_C(10) * 1000000000;
+/* A client that said nothing for so long makes room for another one, unless the owner says otherwise. */
+static const uint64_t default_idle_ns = UINT64_C(10) * 1000000000;
 
 const char *const control_state_words[CONTROL_STATES] = {"running", "paused", "stopping"};
 
@@ -293,6 +293,7 @@ static bool is_allowed(int fd)
 /* A free place, perhaps that of the client which has been silent for longest; NULL: none. */
 static struct client *find_place(struct control_server *server)
 {
+	const uint64_t idle_ns = server->ops->idle_ns ? server->ops->idle_ns : default_idle_ns;
 	struct client *oldest = NULL;
 
 	for (unsigned i = 0; i < CONTROL_MAX_CLIENTS; i++) {

@@ -46,6 +46,7 @@ struct control_status {
  * wait. Any may be NULL: requests for it are answered with an error.
  */
 struct control_server_ops {
+	uint64_t idle_ns; /* a client that was silent for so long makes room for another; 0: ten seconds */
 	void (*status)(void *arg, struct control_status *ret_status);
 	/* Power button (or SIGTERM to COMMAND), `grace_ns`, then the end; CONTROL_DEFAULT_GRACE. */
 	int (*stop)(void *arg, uint64_t grace_ns, struct err *err);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config_disk.h"
 
@@ -42,6 +43,24 @@ static void put_network(FILE *f, const struct vm_config *c)
 			return;
 		}
 	}
+}
+
+/* Where COMMAND starts, if the caller or his option says so: it must not be hidden by what is the guest's
+ * own. */
+static void put_directory(FILE *f, const struct vm_config *c)
+{
+	char cwd[CONFIG_MAX_PATH];
+	const char *dir = c->command.workdir;
+
+	if (!c->command.argv || !c->root.directory || strcmp(c->root.path, "/") != 0)
+		return;
+	if (!dir)
+		dir = getcwd(cwd, sizeof(cwd));
+	if (!dir || dir[0] != '/')
+		return;
+	fputs("dir ", f);
+	put_word(f, dir);
+	putc('\n', f);
 }
 
 static int compare_targets(const void *a, const void *b)
@@ -81,6 +100,7 @@ int root_conf_make(const struct vm_config *config, enum filesystem_kind kind, ch
 	put_root(f, config, kind);
 	put_network(f, config);
 	fprintf(f, "hostname %s\n", config->name_given ? config->name : default_hostname);
+	put_directory(f, config);
 	put_shares(f, config);
 	if (config->command.argv)
 		fputs("command\n", f);

@@ -236,7 +236,7 @@ void share_processes_wait(struct share_processes *p, uint64_t patience_ns)
 	const uint64_t deadline = monotonic_ns() + patience_ns;
 
 	for (unsigned i = 0; i < p->count; i++) {
-		if (ended(p->pids[i], deadline))
+		if (p->pids[i] <= 0 || ended(p->pids[i], deadline))
 			continue;
 		kill(p->pids[i], SIGKILL);
 		(void)ended(p->pids[i], monotonic_ns() + KILLED_MS * UINT64_C(1000000));

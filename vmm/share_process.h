@@ -20,7 +20,7 @@
 #include "sandbox/filter.h"
 
 struct share_processes {
-	pid_t pids[CONFIG_MAX_SHARES];
+	pid_t pids[CONFIG_MAX_SHARES]; /* in the order of the shares; 0: it was reaped */
 	unsigned count;
 };
 

@@ -57,6 +57,22 @@ void summary_note(const struct vm_config *config, int log, const char *text)
 		say(log, "hull: %s\n", text);
 }
 
+void summary_warning(const struct vm_config *config, int log, const char *text)
+{
+	struct pollfd room = {.fd = log, .events = POLLOUT};
+
+	if (config->log_level >= LOG_WARN && poll(&room, 1, 0) == 1)
+		say(log, "hull: warning: %s\n", text);
+}
+
+void summary_share_lost(const struct vm_config *config, int log, const char *text)
+{
+	char line[LINE_BYTES - 32];
+
+	snprintf(line, sizeof(line), "%s: programs of the guest wait for its files for ever", text);
+	summary_warning(config, log, line);
+}
+
 /* ---- the timeline ---- */
 
 static void print_timeline(int log, const struct report *r)
@@ -210,7 +226,9 @@ int summary_command(const struct vm_config *config, int log, const struct agent_
 
 	text_escape(shown, sizeof(shown), name, strlen(name));
 	if (result->end == AGENT_END_FAILED) {
-		const bool named = strncmp(result->text, shown, strlen(shown)) == 0;
+		/* What the guest has not got is not the program's fault. */
+		const bool named = result->status == EXIT_HULL_FAILED ||
+				   strncmp(result->text, shown, strlen(shown)) == 0;
 
 		snprintf(text, sizeof(text), "%s%s%s", named ? "" : shown, named ? "" : ": ", result->text);
 		say_error(config, log, text);
@@ -235,8 +253,9 @@ static int gave_up(const struct vm_config *config, int log, const struct report 
 	char text[sizeof(e->command->text) + 128];
 
 	if (e->no_boot)
-		snprintf(text, sizeof(text), "the guest did not come up within %g s",
-			 (double)e->quiet_ns / 1e9);
+		snprintf(text, sizeof(text), "the guest did not come up within %g s%s",
+			 (double)e->quiet_ns / 1e9,
+			 config->log_level < LOG_INFO ? "; 'hull run -v' shows what its kernel says" : "");
 	else if (e->command && e->command->end == AGENT_END_NONSENSE)
 		snprintf(text, sizeof(text), "hull's agent in the guest does not keep to its protocol: %s",
 			 e->command->text);
@@ -247,7 +266,7 @@ static int gave_up(const struct vm_config *config, int log, const struct report 
 	return EXIT_GUEST_CRASHED;
 }
 
-/* The guest ended by itself, and COMMAND has no status. */
+/* The guest ended by itself, and COMMAND has no status. Where COMMAND came to run, it was its own doing. */
 static int ended_before(const struct vm_config *config, int log, const struct report *r,
 			const struct ending *e, const char *how)
 {
@@ -257,7 +276,8 @@ static int ended_before(const struct vm_config *config, int log, const struct re
 		return EXIT_BY_SIGNAL + e->signal;
 	snprintf(text, sizeof(text), "%s before COMMAND had ended", how);
 	say_error(config, log, text);
-	print_tail(config, r);
+	if (!e->command)
+		print_tail(config, r);
 	return EXIT_HULL_FAILED;
 }
 
@@ -286,9 +306,14 @@ static int worker_died(const struct vm_config *config, int log, const struct end
 	return summary_failed(config, log, text);
 }
 
-static int stopped(const struct vm_config *config, int log, const struct ending *e)
+static int stopped(const struct vm_config *config, int log, const struct report *r, const struct ending *e)
 {
 	char text[96];
+
+	if (e->root_lost)
+		return summary_failed(config, log, e->share_text);
+	if (e->no_boot || e->agent_lost)
+		return gave_up(config, log, r, e);
 
 	if (e->timed_out) {
 		snprintf(text, sizeof(text), "stopped: --timeout of %g s expired",
@@ -296,7 +321,12 @@ static int stopped(const struct vm_config *config, int log, const struct ending 
 		say_error(config, log, text);
 		return EXIT_TIMED_OUT;
 	}
-	if (config->log_level >= LOG_INFO && e->button_ns)
+	if (config->log_level >= LOG_WARN && e->unheard)
+		say(log, "hull: the guest does not take Ctrl-C: stopped\n");
+	else if (config->log_level >= LOG_WARN && e->grace_over && config->command.argv)
+		say(log, "hull: COMMAND did not end within %.3g s after SIG%s: stopped\n",
+		    (double)e->waited_ns / 1e9, sigabbrev_np(e->signal));
+	else if (config->log_level >= LOG_INFO && e->button_ns)
 		say(log, "hull: signal %d: the guest did not shut down and was stopped after %.1f s\n",
 		    e->signal, (double)e->waited_ns / 1e9);
 	else if (config->log_level >= LOG_INFO)
@@ -363,14 +393,12 @@ static int status_of(const struct vm_config *config, int log, const struct repor
 	case OUTCOME_FAILED:
 		return failed(config, log, r);
 	case OUTCOME_STOPPED:
-		return e->no_boot || e->agent_lost ? gave_up(config, log, r, e) : stopped(config, log, e);
+		return stopped(config, log, r, e);
 	case OUTCOME_NONE:
 		break;
 	}
-	if (e->no_boot || e->agent_lost)
-		return gave_up(config, log, r, e);
-	if (e->killed_by_us)
-		return stopped(config, log, e);
+	if (e->killed_by_us || e->root_lost || e->no_boot || e->agent_lost)
+		return stopped(config, log, r, e);
 	return worker_died(config, log, e);
 }
 

@@ -49,6 +49,7 @@ enum stage {
 	STAGE_BUTTON,   /* the power button is pressed, and the guest has its grace period */
 	STAGE_STOPPING, /* the worker was asked to stop */
 	STAGE_KILLED,
+	STAGE_GONE, /* it has ended, and what COMMAND has said is still being written */
 };
 
 /* To the worker; waits while it does not read. */
@@ -63,13 +64,15 @@ struct supervisor {
 	const struct resources *res;
 	const struct report *report;   /* of a live worker: a hint at most */
 	struct control_server *server; /* NULL: there is none */
-	pid_t worker;
+	struct share_processes *shares;
+	pid_t worker;        /* until STAGE_GONE */
 	uint64_t started_ns; /* the worker */
 	int control;         /* -1: the worker has closed it */
 	int signals;         /* signalfd */
 	struct terminal terminal;
 	uint16_t cols, rows; /* as the guest was told */
 	enum stage stage;
+	bool cut;             /* STAGE_GONE: nobody waits any longer */
 	uint64_t deadline_ns; /* of --timeout, or of what the stage waits for; 0: none */
 	struct answer answer;
 	bool agent_came; /* COMMAND: its agent has connected */
@@ -199,6 +202,8 @@ static void handle_deadline(struct supervisor *s)
 {
 	if (s->stage == STAGE_RUNS)
 		s->ending.timed_out = true;
+	s->ending.grace_over = s->stage == STAGE_BUTTON;
+	s->cut = s->stage == STAGE_GONE;
 	hasten(s);
 }
 
@@ -226,7 +231,10 @@ static void handle_end_signal(struct supervisor *s, int sig)
 {
 	bool hung_up = sig == SIGHUP && s->terminal.fd >= 0;
 
-	if (s->stage == STAGE_RUNS) {
+	if (s->stage == STAGE_GONE) {
+		s->ending.signal = s->ending.signal ? s->ending.signal : sig;
+		s->cut = true;
+	} else if (s->stage == STAGE_RUNS) {
 		s->ending.signal = sig;
 		if ((sig == SIGTERM || hung_up) && s->config->grace_ns > 0)
 			press_button(s, s->config->grace_ns);
@@ -258,6 +266,8 @@ static void window_changed(struct supervisor *s)
 /* The terminal is the console's, or COMMAND's while it runs. */
 static void take_terminal(struct supervisor *s)
 {
+	if (s->stage == STAGE_GONE)
+		return;
 	if (s->res->console_is_terminal || (s->command.order.tty && s->command.state == AGENT_RUNS))
 		terminal_raw(&s->terminal);
 }
@@ -268,8 +278,10 @@ static void take_terminal(struct supervisor *s)
  */
 static void resume(struct supervisor *s)
 {
-	kill(s->worker, SIGCONT);
-	tell_resume(s);
+	if (s->stage != STAGE_GONE) {
+		kill(s->worker, SIGCONT);
+		tell_resume(s);
+	}
 	take_terminal(s);
 	window_changed(s);
 }
@@ -278,7 +290,8 @@ static void resume(struct supervisor *s)
 static void suspend(struct supervisor *s)
 {
 	terminal_restore(&s->terminal);
-	kill(s->worker, SIGSTOP);
+	if (s->stage != STAGE_GONE)
+		kill(s->worker, SIGSTOP);
 	raise(SIGSTOP);
 }
 
@@ -377,7 +390,7 @@ static void on_status(void *arg, struct control_status *ret_status)
 		.pid = getpid(),
 		.cpus = s->config->cpus,
 		.memory = s->config->memory,
-		.resident = resident_bytes(s->worker),
+		.resident = s->stage == STAGE_GONE ? 0 : resident_bytes(s->worker),
 		.uptime_ns = monotonic_ns() - s->started_ns,
 		.state = paused ? CONTROL_STATE_PAUSED : CONTROL_STATE_RUNNING,
 	};
@@ -396,7 +409,9 @@ static int on_stop(void *arg, uint64_t grace_ns, struct err *err)
 	if (grace_ns == CONTROL_DEFAULT_GRACE)
 		grace_ns = s->config->grace_ns;
 	end = monotonic_ns() + grace_ns;
-	if (s->stage == STAGE_RUNS) {
+	if (s->stage == STAGE_GONE) {
+		handle_end_signal(s, SIGTERM);
+	} else if (s->stage == STAGE_RUNS) {
 		s->ending.signal = SIGTERM;
 		tell_resume(s); /* a pause may be on its way */
 		if (grace_ns > 0)
@@ -414,6 +429,10 @@ static int on_kill(void *arg, struct err *err)
 	struct supervisor *s = arg;
 
 	(void)err;
+	if (s->stage == STAGE_GONE) {
+		handle_end_signal(s, SIGTERM);
+		return 0;
+	}
 	if (s->stage == STAGE_RUNS)
 		s->ending.signal = SIGTERM;
 	kill_worker(s);
@@ -433,8 +452,11 @@ static int on_pause(void *arg, struct err *err)
 
 static int on_resume(void *arg, struct err *err)
 {
-	(void)err;
-	tell_resume(arg);
+	struct supervisor *s = arg;
+
+	if (s->stage == STAGE_GONE)
+		return err_set(err, -ESRCH, "it has ended");
+	tell_resume(s);
 	return 0;
 }
 
@@ -447,6 +469,8 @@ static int on_exec(void *arg, int *ret_fd, struct err *err)
 
 	if (!s->config->command.argv && !s->config->agent)
 		return err_set(err, -ENOTCONN, "it has no agent: it was started without COMMAND and --agent");
+	if (s->stage == STAGE_GONE)
+		return err_set(err, -ESRCH, "it has ended");
 	if (s->config->command.argv && s->command.state != AGENT_RUNS)
 		return err_set(err, -EAGAIN, "its COMMAND does not run yet, or not any more");
 	if (__atomic_load_n(&s->report->paused, __ATOMIC_RELAXED))
@@ -494,6 +518,51 @@ static int start_server(struct supervisor *s, struct err *err)
 	return 0;
 }
 
+/* ---- shares ---- */
+
+/*
+ * A file server ends with its worker. Before that a guest waits for it for ever: its kernel does not heed a
+ * device that asks to be reset. Without its root it can do nothing more.
+ */
+static void share_ended(struct supervisor *s, unsigned index, int wait_status)
+{
+	const struct config_share *share = &s->config->shares[index];
+	const bool is_root = s->config->root.directory && index == 0;
+	char *text = s->ending.share_text;
+	int n;
+
+	if (s->stage >= STAGE_STOPPING || (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0))
+		return;
+	n = snprintf(text, sizeof(s->ending.share_text), "the file server of %s %s%s%s ",
+		     is_root ? "--root" : "--share", share->path, is_root ? "" : ":",
+		     is_root ? "" : share->target);
+	n = (int)min_u64((uint64_t)n, sizeof(s->ending.share_text) - 1);
+	if (WIFSIGNALED(wait_status))
+		snprintf(text + n, sizeof(s->ending.share_text) - (size_t)n, "was killed by signal %d (%s)",
+			 WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
+	else
+		snprintf(text + n, sizeof(s->ending.share_text) - (size_t)n, "ended with status %d",
+			 WEXITSTATUS(wait_status));
+	if (is_root) {
+		s->ending.root_lost = true;
+		stop(s);
+	} else {
+		summary_share_lost(s->config, s->res->log, text);
+	}
+}
+
+static void look_at_shares(struct supervisor *s)
+{
+	for (unsigned i = 0; s->shares && i < s->shares->count; i++) {
+		int wait_status;
+
+		if (s->shares->pids[i] <= 0 || waitpid(s->shares->pids[i], &wait_status, WNOHANG) <= 0)
+			continue;
+		s->shares->pids[i] = 0; /* which is how share_processes_wait() knows */
+		share_ended(s, i, wait_status);
+	}
+}
+
 /* ---- signals ---- */
 
 static void handle_signal(struct supervisor *s, int sig)
@@ -512,6 +581,7 @@ static void handle_signal(struct supervisor *s, int sig)
 		tell(s, CONTROL_STATUS);
 		break;
 	case SIGCHLD:
+		look_at_shares(s);
 		break;
 	default:
 		if (is_for_command(s, sig))
@@ -584,6 +654,15 @@ static void handle_watch(struct supervisor *s)
 /* The machine has no other purpose than COMMAND. */
 static void serve_command(struct supervisor *s)
 {
+	const char *note = command_run_note(&s->command);
+
+	if (note)
+		summary_warning(s->config, s->res->log, note);
+	if (command_run_is_unheard(&s->command) && s->stage < STAGE_KILLED) {
+		s->ending.unheard = true;
+		s->ending.signal = SIGINT;
+		kill_worker(s);
+	}
 	if (!command_run_look(&s->command))
 		return;
 	s->ending.command = command_run_result(&s->command);
@@ -605,37 +684,27 @@ static void serve_command(struct supervisor *s)
 
 /*
  * The machine has gone, and what its command has said is still on its way to a reader who may be slow: he is
- * waited for, unless somebody has asked for the end.
+ * waited for, unless somebody has asked for the end. His keys are his own again.
  */
-static void drain(struct supervisor *s)
+static void machine_gone(struct supervisor *s)
 {
-	const bool stopped = s->ending.signal || s->ending.timed_out;
-	const uint64_t end = stopped ? monotonic_ns() + drain_ns : s->deadline_ns;
-
+	s->stage = STAGE_GONE;
+	s->watch_ns = 0;
+	s->untold = 0;
+	s->answer.waits = false;
 	fd_close(&s->answer.fd);
+	fd_close(&s->control);
+	terminal_restore(&s->terminal);
+	if (s->ending.signal || s->ending.timed_out)
+		s->deadline_ns = monotonic_ns() + drain_ns;
 	if (s->command.session)
 		agent_session_hang_up(s->command.session);
-	while (s->command.session && !command_run_result(&s->command)) {
-		struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN},
-				       {.fd = command_run_fd(&s->command), .events = POLLIN}};
-		const uint64_t now = monotonic_ns();
-		const uint64_t left = end > now ? end - now : 0;
-		const struct timespec ts = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
-		struct signalfd_siginfo info;
+}
 
-		if (end && left == 0)
-			return;
-		if (ppoll(fds, ARRAY_SIZE(fds), end ? &ts : NULL, NULL) <= 0)
-			continue;
-		if (command_run_look(&s->command))
-			s->ending.command = command_run_result(&s->command);
-		if (!fds[0].revents || read(s->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
-			continue;
-		if (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM || info.ssi_signo == SIGHUP) {
-			s->ending.signal = s->ending.signal ? s->ending.signal : (int)info.ssi_signo;
-			return;
-		}
-	}
+/* Nothing is left to be waited for. */
+static bool is_over(const struct supervisor *s)
+{
+	return s->stage == STAGE_GONE && (s->cut || !s->command.session || command_run_result(&s->command));
 }
 
 /* In the caller's directory when the guest's files are the host's. */
@@ -673,7 +742,7 @@ static int start_worker(struct supervisor *s, struct report *report, struct err 
 
 static bool worker_ended(struct supervisor *s)
 {
-	return waitpid(s->worker, &s->ending.wait_status, WNOHANG) != 0;
+	return s->stage != STAGE_GONE && waitpid(s->worker, &s->ending.wait_status, WNOHANG) != 0;
 }
 
 /* Of those that are set; 0: none. */
@@ -684,9 +753,8 @@ static uint64_t next_deadline(const struct supervisor *s)
 	return min_u64(s->deadline_ns, s->watch_ns);
 }
 
-/* Waits for a signal, the worker or the deadline, and deals with what there is. False: the worker has ended.
- */
-static bool go_on(struct supervisor *s)
+/* Waits for a signal, the worker or the deadline, and deals with what there is. */
+static void go_on(struct supervisor *s)
 {
 	struct pollfd fds[3 + CONTROL_SERVER_FDS] = {
 		{.fd = s->signals, .events = POLLIN},
@@ -707,17 +775,16 @@ static bool go_on(struct supervisor *s)
 	if (fds[0].revents)
 		take_signal(s);
 	if (worker_ended(s))
-		return false;
+		machine_gone(s);
 	if (s->deadline_ns && monotonic_ns() >= s->deadline_ns)
 		handle_deadline(s);
 	if (s->watch_ns && monotonic_ns() >= s->watch_ns)
 		handle_watch(s);
-	if (fds[1].revents)
+	if (fds[1].revents && s->control >= 0)
 		serve_control(s);
 	if (fds[2].revents)
 		serve_command(s);
 	control_server_ready(s->server, fds + 3, clients);
-	return true;
 }
 
 static int run(struct supervisor *s, struct report *report, struct err *err)
@@ -739,20 +806,21 @@ static int run(struct supervisor *s, struct report *report, struct err *err)
 			s->deadline_ns = monotonic_ns() + s->config->timeout_ns;
 		start_watch(s);
 		window_changed(s); /* since it was asked for before the signal was listened to */
-		while (go_on(s))
-			;
-		drain(s);
+		while (!is_over(s))
+			go_on(s);
 	}
 	terminal_restore(&s->terminal);
 	return r;
 }
 
-int supervise(const struct vm_config *config, const struct resources *res, struct report *report)
+int supervise(const struct vm_config *config, const struct resources *res, struct report *report,
+	      struct share_processes *shares)
 {
 	struct supervisor s = {
 		.config = config,
 		.res = res,
 		.report = report,
+		.shares = shares,
 		.control = -1,
 		.signals = -1,
 		.cols = res->console_cols,

@@ -11,6 +11,7 @@
 #include "hull/err.h"
 #include "open.h"
 #include "report.h"
+#include "share_process.h"
 
 /* Exit statuses of `hull run` (docs/hull.1). */
 enum {
@@ -22,8 +23,10 @@ enum {
 
 /*
  * Forks the worker, waits for its end, says how it went, and returns the exit
- * status. The process must be single-threaded.
+ * status. The process must be single-threaded. `shares`: the file servers (NULL: none); the pids of those
+ * that end before the worker become 0.
  */
-int supervise(const struct vm_config *config, const struct resources *res, struct report *report);
+int supervise(const struct vm_config *config, const struct resources *res, struct report *report,
+	      struct share_processes *shares);
 
 #endif

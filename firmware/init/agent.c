@@ -30,6 +30,7 @@ enum {
 	CONNECT_TRIES = 50, /* a driver's probe may take a moment longer than its module */
 	CONNECT_STEP_MS = 20,
 	KILL_WAIT_MS = 1000,
+	HEARD_MS = 5000,
 };
 
 enum { AT_SIGNALS, AT_LISTENER, AT_SESSIONS };
@@ -139,10 +140,11 @@ static int open_socket(void)
 	return fd;
 }
 
+static const struct vsock_address host = {.family = AF_VSOCK, .port = AGENT_PORT, .cid = AGENT_HOST_CID};
+
 /* The host, or -1 with a word about it. */
 static int connect_host(void)
 {
-	struct vsock_address host = {.family = AF_VSOCK, .port = AGENT_PORT, .cid = AGENT_HOST_CID};
 	int fd = open_socket();
 	int saved = 0;
 
@@ -164,6 +166,27 @@ static int connect_host(void)
 		say("hull does not answer over vsock: %s", strerror(saved));
 	close(fd);
 	return -1;
+}
+
+/* As session.c would, if COMMAND could not be started. */
+void agent_tell_failure(const char *text)
+{
+	uint8_t out[4 * AGENT_HEADER + AGENT_MAX_TEXT];
+	uint8_t body[sizeof(struct agent_failed) + AGENT_MAX_TEXT] = {125};
+	size_t len = strnlen(text, AGENT_MAX_TEXT);
+	int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	size_t size = frame_put_u32(out, AGENT_HELLO, AGENT_VERSION);
+	struct pollfd end = {.fd = fd};
+
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&host, sizeof(host)) < 0)
+		return;
+	memcpy(body + sizeof(struct agent_failed), text, len);
+	size += frame_put(out + size, AGENT_FAILED, body, (uint32_t)(sizeof(struct agent_failed) + len));
+	if (send(fd, out, size, MSG_NOSIGNAL) != (ssize_t)size)
+		return;
+	poll(&end, 1, HEARD_MS); /* hull closes when it has understood */
+	sync();
+	reboot(RB_POWER_OFF);
 }
 
 static int listen_for_host(void)

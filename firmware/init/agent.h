@@ -15,4 +15,10 @@ void agent_run_machine(void) __attribute__((noreturn));
  */
 void agent_serve(char *name) __attribute__((noreturn));
 
+/*
+ * For a PID 1 that cannot go on before it is the agent: if hull waits for one, tells it `text`, which becomes
+ * the line that the user sees, and powers the machine off. Else it returns.
+ */
+void agent_tell_failure(const char *text);
+
 #endif

@@ -107,18 +107,29 @@ static void become(const struct user *user, int report)
 static void enter_dir(const struct request *request, const struct user *user, int report)
 {
 	struct command_failure failure;
+	const char *where = "/";
+	int saved = 0;
 
 	if (request->dir) {
 		if (chdir(request->dir) == 0)
 			return;
+		saved = errno;
 		if (!(request->run.flags & AGENT_TRY_DIR)) {
-			set_failure(&failure, 125, "working directory %s: %s", request->dir, strerror(errno));
+			set_failure(&failure, 125, "--workdir %.400s: %s", request->dir, strerror(saved));
 			give_up(report, &failure);
 		}
 	}
-	if (chdir(user->home) < 0 && chdir("/") < 0) {
+	if (chdir(user->home) == 0)
+		where = user->home;
+	else if (chdir("/") < 0) {
 		set_failure(&failure, 125, "working directory /: %s", strerror(errno));
 		give_up(report, &failure);
+	}
+	if (request->dir) {
+		set_failure(&failure, COMMAND_NOTE,
+			    "COMMAND starts in %.100s: %.300s: %s for user %.50s of the guest", where,
+			    request->dir, strerror(saved), user->name);
+		(void)!write(report, &failure, sizeof(failure));
 	}
 }
 
@@ -175,7 +186,7 @@ static void __attribute__((noreturn)) run_child(const struct request *request, s
 	reset_limits();
 	setsid();
 	if (!user_find(read_file("/etc/passwd"), who, &user)) {
-		set_failure(&failure, 125, "there is no user %.200s in the root's /etc/passwd", who);
+		set_failure(&failure, 125, "--user %.200s: no such user in the root's /etc/passwd", who);
 		give_up(ends->report, &failure);
 	}
 	if (ends->terminal) {
@@ -279,15 +290,19 @@ bool command_start(const struct request *request, struct command *ret, struct co
 	return good;
 }
 
-bool command_started(struct command *command, struct command_failure *failure)
+enum command_begin command_started(struct command *command, struct command_failure *ret)
 {
-	ssize_t n = read(command->start, failure, sizeof(*failure));
+	ssize_t n = read(command->start, ret, sizeof(*ret));
+	const bool told = n == (ssize_t)sizeof(*ret);
 
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return COMMAND_BEGINS;
+	if (told)
+		ret->text[sizeof(ret->text) - 1] = '\0';
+	if (told && ret->status == COMMAND_NOTE)
+		return COMMAND_NOTES;
 	close_fd(&command->start);
-	if (n != (ssize_t)sizeof(*failure))
-		return true;
-	failure->text[sizeof(failure->text) - 1] = '\0';
-	return false;
+	return told ? COMMAND_FAILED : COMMAND_RUNS;
 }
 
 void command_resize(const struct command *command, struct agent_size size)

@@ -17,6 +17,9 @@ struct command {
 	int start;    /* readable once it runs, or could not be started: see command_started() */
 };
 
+/* `status` of a struct command_failure that is none: what NOTE says. */
+enum { COMMAND_NOTE = 0 };
+
 /* Why not: what FAILED says. */
 struct command_failure {
 	uint32_t status;
@@ -29,11 +32,18 @@ struct command_failure {
  */
 bool command_start(const struct request *request, struct command *ret, struct command_failure *failure);
 
+enum command_begin {
+	COMMAND_BEGINS, /* it is not known yet */
+	COMMAND_NOTES,  /* the text is worth a NOTE; ask again */
+	COMMAND_RUNS,   /* or has run */
+	COMMAND_FAILED, /* to become the program */
+};
+
 /*
- * To be called once when command->start is readable or the process has ended: closes it. True: the
- * program runs, or has run; false: *failure says why it does not.
+ * To be called when command->start is readable or the process has ended, until it says one of the last two,
+ * which close it.
  */
-bool command_started(struct command *command, struct command_failure *failure);
+enum command_begin command_started(struct command *command, struct command_failure *ret);
 
 /* The size of its terminal; nothing without one. */
 void command_resize(const struct command *command, struct agent_size size);

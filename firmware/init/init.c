@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "hull/agent.h"
 
 /* vdprintf() and no stdio: a line reaches the console whole, or as far as it came. */
 static void print(const char *fmt, va_list ap)
@@ -34,11 +35,15 @@ void say(const char *fmt, ...)
 
 void die(const char *fmt, ...)
 {
+	char text[AGENT_MAX_TEXT];
 	va_list ap;
 
 	va_start(ap, fmt);
-	print(fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	say("%s", text);
+	if (getpid() == 1)
+		agent_tell_failure(text);
 	sync();
 	tcdrain(STDERR_FILENO); /* the panic does not wait for it */
 	_exit(1);

@@ -7,7 +7,7 @@
  *	/init            this program
  *	/root.conf       lines of words; \040, \134 and \012 are a space, a backslash and a newline in them:
  *	                 "device PATH" or "tag NAME" (the root; neither: this initramfs), "mode ro|rw|cow",
- *	                 "fstype NAME", "dhcp INTERFACE", "hostname NAME", "share TAG PATH ro|rw",
+ *	                 "fstype NAME", "dhcp INTERFACE", "dir PATH", "hostname NAME", "share TAG PATH ro|rw",
  *	                 "command" (it is the agent), "agent" (an agent beside the root's init)
  *	/modules/order   names of the files in /modules, in the order of loading
  *	/modules/NAME    uncompressed modules
@@ -44,6 +44,7 @@ struct settings {
 	char flags[WORD_MAX];    /* for mount's last argument */
 	char init[WORD_MAX];     /* "": the usual places */
 	char dhcp[WORD_MAX];     /* the interface with a DHCP server; "": none */
+	char dir[PATH_WORD_MAX]; /* of the root: it is to be there whatever is mounted; "": none */
 	char hostname[WORD_MAX]; /* "": as the kernel has it */
 	bool read_only;
 	bool cow; /* changes go to memory: an overlay */
@@ -56,7 +57,10 @@ struct settings {
 /* One line on the console. */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* One line on the console, then the end of PID 1: the kernel panics, which hull reports. */
+/*
+ * One line on the console, then the end of PID 1: the kernel panics, which hull reports. If hull waits for
+ * COMMAND's agent, it is told instead, and the machine is powered off: nothing is wrong with the guest then.
+ */
 void die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* A whole file, NUL-terminated, in memory that is never freed; "" when it cannot be read. */
@@ -74,7 +78,7 @@ void mount_kernel(const char *type, const char *dir);
 /* Makes a directory and those above it: 0 also when it is there, or -errno (mounts.c). */
 int make_dirs(const char *path);
 
-/* In the root: what nobody else mounts in COMMAND mode (mounts.c). */
+/* In the root: what nobody else mounts in COMMAND mode; settings->dir stays in sight (mounts.c). */
 void mount_for_command(const struct settings *settings);
 
 /* In the root: the host's directories (mounts.c). */

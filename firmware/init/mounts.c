@@ -94,6 +94,22 @@ static bool is_closed(const char *dir)
 	return false;
 }
 
+/* A directory of the root that is below one of those places, such as /run/user/1000/work, at its own path. */
+static void show_again(const char *path, int fd)
+{
+	char was[32];
+	int r;
+
+	if (access(path, F_OK) == 0)
+		return;
+	snprintf(was, sizeof(was), "/proc/self/fd/%d", fd);
+	r = make_dirs(path);
+	if (r == 0 && mount(was, path, NULL, MS_BIND, NULL) < 0)
+		r = -errno;
+	if (r < 0)
+		say("%s of the root: %s", path, strerror(-r));
+}
+
 void mount_for_command(const struct settings *s)
 {
 	static const struct place places[] = {
@@ -104,15 +120,23 @@ void mount_for_command(const struct settings *s)
 	};
 	static const struct place tmp = {"tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777"};
 	static const struct place home = {"tmpfs", "/root", MS_NOSUID | MS_NODEV, "mode=0700"};
+	int dir = -1;
 
+	if (s->dir[0])
+		dir = open(s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
 		mount_place(&places[i]);
-	/* A root on a disk that can be written to, or seems so, mostly has its own. */
-	if (!has_root(s) || (s->read_only && (s->tag[0] || !s->cow)) || access("/tmp", F_OK) < 0)
+	/* A root that can be written to, or seems so, mostly has its own: with files that COMMAND may be
+	 * about. */
+	if (!has_root(s) || (s->read_only && !s->cow) || access("/tmp", F_OK) < 0 || is_closed("/tmp"))
 		mount_place(&tmp);
 	/* Programs want a home in which they can read and write. */
 	if (is_closed(home.dir))
 		mount_place(&home);
+	if (dir >= 0) {
+		show_again(s->dir, dir);
+		close(dir);
+	}
 	link_streams();
 }
 
@@ -121,11 +145,14 @@ static void mount_share(const struct share *share)
 	int r = make_dirs(share->path);
 
 	if (r == -EROFS)
-		die("--share: the root has no directory %s, and as it is read-only none can be made",
+		die("--share: %s: there is no such directory, and as the root is read-only none can be made",
 		    share->path);
 	if (r < 0)
-		die("--share: %s in the root: %s", share->path, strerror(-r));
-	if (mount(share->tag, share->path, "virtiofs", share->read_only ? MS_RDONLY : 0, NULL) == 0)
+		die("--share: %s cannot be made in the root: %s", share->path, strerror(-r));
+	/* None can be made there, and those of the host mean the guest's own. Set-id bits are the guest's,
+	 * too. */
+	if (mount(share->tag, share->path, "virtiofs", MS_NODEV | (share->read_only ? MS_RDONLY : 0), NULL) ==
+	    0)
 		return;
 	if (errno == ENODEV)
 		die("--share: this kernel has no virtiofs (CONFIG_VIRTIO_FS, or the modules fuse and virtiofs)");

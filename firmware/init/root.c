@@ -137,7 +137,7 @@ static void mount_lower(const struct settings *s, const char *target)
  * which overlayfs must be told that its inode numbers are good ones (xino): else files would seem
  * to be on another device than their directories. redirect_dir: directories can be renamed.
  */
-static void mount_overlay(const char *target)
+static void mount_overlay(const char *target, const char *what)
 {
 	static const char *const options[] = {
 		"lowerdir=/lower,upperdir=/cow/upper,workdir=/cow/work,index=off,xino=on,redirect_dir=on",
@@ -153,8 +153,55 @@ static void mount_overlay(const char *target)
 			return;
 	}
 	if (errno == ENODEV)
-		die("mode cow: this kernel has no overlay (CONFIG_OVERLAY_FS, or the module overlay)");
-	die("cannot mount the overlay for mode cow: %s", strerror(errno));
+		die("%s: this kernel has no overlay (CONFIG_OVERLAY_FS, or the module overlay)", what);
+	die("%s: cannot mount the overlay: %s", what, strerror(errno));
+}
+
+/* Below `root`, as far as no link of the root's is on the way. */
+static bool is_there(const char *root, const char *path)
+{
+	char full[PATH_WORD_MAX + 16];
+	struct stat st;
+
+	snprintf(full, sizeof(full), "%s%s", root, path);
+	return lstat(full, &st) == 0;
+}
+
+/* What shares are mounted on is made in memory where the root cannot be written to. */
+static void add_directories(const struct settings *s, const char *target)
+{
+	char full[PATH_WORD_MAX + 16];
+
+	mount_overlay(target, "--share");
+	for (unsigned i = 0; i < s->share_count; i++) {
+		snprintf(full, sizeof(full), "%s%s", target, s->shares[i].path);
+		make_dirs(full); /* what is wrong with it is said when it is mounted */
+	}
+	if (mount(NULL, target, NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)
+		die("--root: cannot become read-only: %s", strerror(errno));
+}
+
+/* Below what is mounted later, so that it will not be read-only. */
+static bool is_in_memory(const struct settings *s, const char *path)
+{
+	static const char *const places[] = {"/dev/", "/run/", "/tmp/"};
+
+	for (size_t i = 0; s->command && i < sizeof(places) / sizeof(places[0]); i++) {
+		if (strncmp(path, places[i], strlen(places[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool lacks_directories(const struct settings *s, const char *root)
+{
+	if (!s->read_only)
+		return false;
+	for (unsigned i = 0; i < s->share_count; i++) {
+		if (!is_in_memory(s, s->shares[i].path) && !is_there(root, s->shares[i].path))
+			return true;
+	}
+	return false;
 }
 
 void mount_root(const struct settings *settings, const char *target)
@@ -162,14 +209,19 @@ void mount_root(const struct settings *settings, const char *target)
 	mkdir(target, 0755);
 	if (!settings->tag[0])
 		wait_for(settings->device);
-	if (!settings->cow) {
-		mount_lower(settings, target);
-		return;
-	}
 	mkdir("/lower", 0755);
 	mkdir("/cow", 0755);
-	mount_lower(settings, "/lower");
-	mount_overlay(target);
+	if (settings->cow) {
+		mount_lower(settings, "/lower");
+		mount_overlay(target, "--root with cow");
+		return;
+	}
+	mount_lower(settings, target);
+	if (!lacks_directories(settings, target))
+		return;
+	if (mount(target, "/lower", NULL, MS_MOVE, NULL) < 0)
+		die("--root: cannot be moved: %s", strerror(errno));
+	add_directories(settings, target);
 }
 
 /*

@@ -98,7 +98,9 @@ static void put_u32(struct session *s, uint32_t type, uint32_t value)
 /* One frame at a time may wait in the buffer, whatever the host does: the rest of its room is spoken for. */
 static void tell_credit(struct session *s)
 {
-	if (s->state != SESSION_RUNNING || s->owed < CREDIT_STEP ||
+	const uint32_t step = s->command.terminal >= 0 ? 1 : CREDIT_STEP;
+
+	if (s->state != SESSION_RUNNING || s->owed < step ||
 	    s->out_len + SESSION_CONTROL_ROOM / 2 > sizeof(s->out))
 		return;
 	put_u32(s, AGENT_CREDIT, s->owed);
@@ -363,12 +365,16 @@ static void read_socket(struct session *s)
 
 static void take_start(struct session *s)
 {
-	struct command_failure failure;
+	struct command_failure told;
+	enum command_begin what;
 
-	if (!command_started(&s->command, &failure)) {
-		fail(s, &failure);
+	while ((what = command_started(&s->command, &told)) == COMMAND_NOTES)
+		s->out_len +=
+			frame_put(s->out + s->out_len, AGENT_NOTE, told.text, (uint32_t)strlen(told.text));
+	if (what == COMMAND_FAILED)
+		fail(s, &told);
+	if (what != COMMAND_RUNS)
 		return;
-	}
 	put_u32(s, AGENT_STARTED, (uint32_t)s->command.pid);
 	s->credit = AGENT_STDIN_WINDOW;
 	put_u32(s, AGENT_CREDIT, s->credit);

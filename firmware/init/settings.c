@@ -96,6 +96,8 @@ static void take_line(struct settings *s, const char *text, size_t len)
 		take(s->fstype, v, (size_t)(end - v));
 	else if ((v = value_of(text, len, "dhcp ")))
 		take(s->dhcp, v, (size_t)(end - v));
+	else if ((v = value_of(text, len, "dir ")))
+		take_escaped(s->dir, sizeof(s->dir), v, (size_t)(end - v));
 	else if ((v = value_of(text, len, "hostname ")))
 		take(s->hostname, v, (size_t)(end - v));
 	else if ((v = value_of(text, len, "share ")))

@@ -9,11 +9,14 @@
  *
  *	agent -> host   HELLO
  *	host -> agent   ARG..., ENV..., USER, DIR: what to run; then RUN
- *	agent -> host   FAILED, and nothing more; or STARTED
+ *	agent -> host   FAILED, and nothing more; or, behind a NOTE or none, STARTED
  *	agent -> host   CREDIT: so many bytes more of standard input will be taken
  *	host -> agent   STDIN, as credit allows, then STDIN_END; RESIZE, SIGNAL, CLOSED at any time
  *	agent -> host   STDOUT, STDERR (with a terminal STDOUT only), in the order in which they were read;
  *	                EXITED after the last of them, and nothing more
+ *
+ * A first stage that cannot give COMMAND its root or its shares says HELLO and FAILED in the agent's place.
+ * Credit of a terminal is given back for each STDIN at once: so the host sees that the guest takes keys.
  *
  * The end of the connection: on the agent's side the command gets SIGHUP, then is killed; on
  * the host's side the guest has gone.
@@ -36,7 +39,7 @@ enum {
 	AGENT_MAX_DATA = 64 << 10,      /* bytes of one STDIN, STDOUT or STDERR */
 	AGENT_MAX_WORD = 128 << 10,     /* bytes of one ARG or ENV: Linux' own limit (MAX_ARG_STRLEN) */
 	AGENT_MAX_WORDS = 4096,         /* ARGs and ENVs together */
-	AGENT_MAX_TEXT = 512,           /* bytes of USER, FAILED */
+	AGENT_MAX_TEXT = 512,           /* bytes of USER, FAILED, NOTE */
 	AGENT_MAX_PATH = 4096,          /* bytes of DIR */
 	AGENT_STDIN_WINDOW = 256 << 10, /* the most credit that there is at a time, bytes */
 };
@@ -61,6 +64,7 @@ enum agent_type {
 	AGENT_STDOUT,     /* bytes */
 	AGENT_STDERR,     /* bytes */
 	AGENT_EXITED,     /* u32: its status, 0 to 255, or 128 + the signal that killed it */
+	AGENT_NOTE,       /* a line of text: it starts, but not quite as asked for; once, before STARTED */
 };
 
 struct agent_header {

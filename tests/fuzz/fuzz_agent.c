@@ -31,7 +31,7 @@ struct target {
 /* command_start() has no other way to the target. */
 static struct {
 	int in, out[2];
-	uint8_t fails; /* 1: command_start() does; 2: command_started() */
+	uint8_t fails; /* 1: command_start() does; 2: command_started(); 3: it has a note */
 } fake;
 
 static void require(bool condition)
@@ -76,12 +76,17 @@ bool command_start(const struct request *request, struct command *ret, struct co
 	return true;
 }
 
-bool command_started(struct command *command, struct command_failure *failure)
+enum command_begin command_started(struct command *command, struct command_failure *ret)
 {
+	if (fake.fails == 3) {
+		*ret = (struct command_failure){.status = COMMAND_NOTE, .text = "in /"};
+		fake.fails = 0;
+		return COMMAND_NOTES;
+	}
 	close(command->start);
 	command->start = -1;
-	*failure = (struct command_failure){.status = 127, .text = "not found"};
-	return fake.fails != 2;
+	*ret = (struct command_failure){.status = 127, .text = "not found"};
+	return fake.fails == 2 ? COMMAND_FAILED : COMMAND_RUNS;
 }
 
 void command_resize(const struct command *command, struct agent_size size)
@@ -118,6 +123,9 @@ static void check_frame(struct target *t, uint32_t type, uint32_t len)
 	case AGENT_STARTED:
 		require(!t->said_started);
 		t->said_started = true;
+		break;
+	case AGENT_NOTE:
+		require(!t->said_started && len >= 1 && len <= AGENT_MAX_TEXT);
 		break;
 	case AGENT_FAILED:
 		require(!t->said_started && len >= 4);

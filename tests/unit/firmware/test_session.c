@@ -19,6 +19,7 @@ enum { PID = 4321 };
 static struct {
 	int in, out[2], start;
 	bool fails;                     /* command_start() does */
+	const char *note;               /* that command_started() has before it is content */
 	struct command_failure refusal; /* status 0: command_started() is content */
 	struct agent_size size;
 	char arg[16];
@@ -60,12 +61,18 @@ bool command_start(const struct request *request, struct command *ret, struct co
 	return true;
 }
 
-bool command_started(struct command *command, struct command_failure *failure)
+enum command_begin command_started(struct command *command, struct command_failure *ret)
 {
+	if (fake.note) {
+		*ret = (struct command_failure){.status = COMMAND_NOTE};
+		snprintf(ret->text, sizeof(ret->text), "%s", fake.note);
+		fake.note = NULL;
+		return COMMAND_NOTES;
+	}
 	close(command->start);
 	command->start = -1;
-	*failure = fake.refusal;
-	return fake.refusal.status == 0;
+	*ret = fake.refusal;
+	return fake.refusal.status == 0 ? COMMAND_RUNS : COMMAND_FAILED;
 }
 
 void command_resize(const struct command *command, struct agent_size size)
@@ -250,6 +257,35 @@ static void a_command(void **state)
 	host = -1;
 	work();
 	assert_int_equal(s->state, SESSION_OVER);
+}
+
+/* It starts, but elsewhere. */
+static void noted(void **state)
+{
+	(void)state;
+	fake.note = "in /";
+	ask();
+	close(fake.start);
+	fake.start = -1;
+	hear_text(AGENT_NOTE, "in /");
+	hear_u32(AGENT_STARTED, PID);
+	hear_u32(AGENT_CREDIT, AGENT_STDIN_WINDOW);
+}
+
+/* Of a terminal each key is told to be taken at once. */
+static void keys(void **state)
+{
+	int fds[2];
+
+	(void)state;
+	run();
+	make_pipe(&fds[0], &fds[1]);
+	s->command.terminal = fds[0];
+	say_frame(AGENT_STDIN, "a", 1);
+	hear_u32(AGENT_CREDIT, 1);
+	say_frame(AGENT_STDIN, "\3\3", 2);
+	hear_u32(AGENT_CREDIT, 2);
+	close(fds[1]);
 }
 
 static void killed(void **state)
@@ -477,10 +513,10 @@ static void slow_request(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(a_command),      CASE(killed),        CASE(not_started),   CASE(not_found),
-		CASE(credit),         CASE(beyond_credit), CASE(input_refused), CASE(closed_output),
-		CASE(blocked_output), CASE(resize),        CASE(lost),          CASE(nonsense),
-		CASE(not_main),       CASE(slow_request),
+		CASE(noted),         CASE(keys),          CASE(a_command),      CASE(killed),
+		CASE(not_started),   CASE(not_found),     CASE(credit),         CASE(beyond_credit),
+		CASE(input_refused), CASE(closed_output), CASE(blocked_output), CASE(resize),
+		CASE(lost),          CASE(nonsense),      CASE(not_main),       CASE(slow_request),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

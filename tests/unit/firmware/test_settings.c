@@ -45,11 +45,12 @@ static void a_disk(void **state)
 
 static void a_directory(void **state)
 {
-	struct settings *s = parse("tag root\nmode rw\ncommand", "");
+	struct settings *s = parse("tag root\nmode rw\ndir /run/a\\040b\ncommand", "");
 
 	(void)state;
 	assert_string_equal(s->tag, "root");
 	assert_string_equal(s->device, "");
+	assert_string_equal(s->dir, "/run/a b");
 	assert_true(has_root(s) && s->command);
 	assert_false(s->cow || s->read_only || s->agent);
 	free(s);

@@ -276,6 +276,89 @@ static void a_status_that_is_none(void **state)
 	assert_int_equal(result(f)->status, 125);
 }
 
+/* Once, and before the start. */
+static void a_note(void **state)
+{
+	struct fx *f = *state;
+
+	begin(f);
+	say_u32(f, AGENT_HELLO, AGENT_VERSION);
+	say(f, AGENT_NOTE, "in /\n", 5);
+	say_u32(f, AGENT_STARTED, 7);
+	wait_state(f, AGENT_RUNS);
+	assert_string_equal(agent_session_note(f->session), "in /\\x0a");
+	say(f, AGENT_NOTE, "x", 1);
+	check_nonsense(f);
+}
+
+static void too_many_notes(void **state)
+{
+	struct fx *f = *state;
+
+	begin(f);
+	say_u32(f, AGENT_HELLO, AGENT_VERSION);
+	say(f, AGENT_NOTE, "x", 1);
+	say(f, AGENT_NOTE, "x", 1);
+	check_nonsense(f);
+}
+
+static void press_ctrl_c(struct fx *f)
+{
+	assert_int_equal(write(f->in[1], "\3", 1), 1);
+	hear_text(f, AGENT_STDIN, "\3");
+}
+
+static void start_on_terminal(struct fx *f)
+{
+	unsetenv("TERM");
+	f->order.tty = true;
+	start_command(f);
+	say_u32(f, AGENT_CREDIT, AGENT_STDIN_WINDOW);
+}
+
+/* Longer than a busy guest gets to take a key. */
+static void be_patient(void)
+{
+	const struct timespec patience = {.tv_nsec = 600000000};
+
+	nanosleep(&patience, NULL);
+}
+
+/* The guest hangs: of keys it gives no credit back. */
+static void a_guest_that_takes_no_keys(void **state)
+{
+	struct fx *f = *state;
+	struct pollfd news;
+
+	start_on_terminal(f);
+	wait_state(f, AGENT_RUNS);
+	press_ctrl_c(f);
+	press_ctrl_c(f); /* a finger that is quick */
+	assert_false(agent_session_is_unheard(f->session));
+	be_patient();
+	news = (struct pollfd){.fd = agent_session_fd(f->session), .events = POLLIN};
+	press_ctrl_c(f);
+	while (!agent_session_is_unheard(f->session))
+		assert_int_equal(poll(&news, 1, PATIENCE_MS), 1);
+}
+
+/* What its command makes of them is its own business. */
+static void a_guest_that_takes_keys(void **state)
+{
+	struct fx *f = *state;
+
+	start_on_terminal(f);
+	wait_state(f, AGENT_RUNS);
+	for (unsigned i = 0; i < 3; i++) {
+		press_ctrl_c(f);
+		say_u32(f, AGENT_CREDIT, 1);
+		say(f, AGENT_STDOUT, "x", 1);
+		check_pipe(f->out[0], "x"); /* so that it is known by now */
+		be_patient();
+	}
+	assert_false(agent_session_is_unheard(f->session));
+}
+
 static void signals_and_sizes(void **state)
 {
 	struct fx *f = *state;
@@ -689,6 +772,10 @@ int main(void)
 		CASE(streams_and_status),
 		CASE(could_not_start),
 		CASE(a_status_that_is_none),
+		CASE(a_note),
+		CASE(too_many_notes),
+		CASE(a_guest_that_takes_no_keys),
+		CASE(a_guest_that_takes_keys),
 		CASE(signals_and_sizes),
 		CASE(a_guest_that_does_not_read),
 		CASE(credit_is_kept_to),

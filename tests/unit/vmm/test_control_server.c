@@ -196,6 +196,49 @@ static void without_hooks(void **state)
 	control_server_destroy(server);
 }
 
+/* Connected, and heard once. */
+static int client_of(struct control_server *server, const char *path, const char *request)
+{
+	int fd = unix_socket_connect(path);
+
+	assert_true(fd >= 0);
+	say(fd, request);
+	pump(server);
+	assert_string_equal(hear(fd, NULL), OK);
+	return fd;
+}
+
+/* Who has been silent for longest makes room, unless it waits for the VM's end. */
+static void silent_clients(void **state)
+{
+	struct control_server_ops ops = rig_ops;
+	struct fx *fx = *state;
+	struct control_server *server;
+	int fds[CONTROL_MAX_CLIENTS + 2];
+	char path[64];
+	bool end;
+
+	ops.idle_ns = 1;
+	assert_int_equal(control_server_create(&server, fx->dir, "idle", &ops, &fx->asked, NULL), 0);
+	snprintf(path, sizeof(path), "%s/idle.sock", fx->dir);
+	fds[0] = client_of(server, path, "{\"do\":\"stop\"}\n");
+	for (unsigned i = 1; i < CONTROL_MAX_CLIENTS; i++)
+		fds[i] = client_of(server, path, "{\"do\":\"pause\"}\n");
+	/* Since the first of them was heard last, the second has been silent for longest. */
+	say(fds[1], "{\"do\":\"resume\"}\n");
+	pump(server);
+	assert_string_equal(hear(fds[1], NULL), OK);
+	fds[CONTROL_MAX_CLIENTS] = client_of(server, path, "{\"do\":\"pause\"}\n");
+	fds[CONTROL_MAX_CLIENTS + 1] = client_of(server, path, "{\"do\":\"pause\"}\n");
+	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++) {
+		hear(fds[i], &end);
+		assert_int_equal(end, i == 2 || i == 3);
+		close(fds[i]);
+	}
+	pump(server);
+	control_server_destroy(server);
+}
+
 static void pieces(void **state)
 {
 	struct fx *fx = *state;
@@ -467,6 +510,7 @@ int main(void)
 		CASE(nonsense),
 		CASE(deep),
 		CASE(without_hooks),
+		CASE(silent_clients),
 		CASE(pieces),
 		CASE(long_line),
 		CASE(slow_reader),

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "hull/util.h"
 #include "root_conf.h"
@@ -47,8 +48,28 @@ static void conf_of_directories(void **state)
 	conf_of(WORDS(W("--root=r"), W("-dx")), true, FILESYSTEM_EXT, "tag root\nmode cow\nhostname hull\n");
 	conf_of(WORDS(W("--root=r,rw"), W("--agent")), true, FILESYSTEM_UNKNOWN,
 		"tag root\nmode rw\nhostname hull\nagent\n");
-	conf_of(WORDS(W("--agent"), W("--"), W("x")), false, FILESYSTEM_UNKNOWN,
-		"tag root\nmode cow\nhostname hull\ncommand\n");
+	conf_of(WORDS(W("--agent"), W("--workdir=/w"), W("--"), W("x")), false, FILESYSTEM_UNKNOWN,
+		"tag root\nmode cow\nhostname hull\ndir /w\ncommand\n");
+	/* What the guest has of its own, such as /run, must not hide where COMMAND starts. */
+	conf_of(WORDS(W("--root=/"), W("--workdir=/run/a b"), W("--"), W("x")), true, FILESYSTEM_UNKNOWN,
+		"tag root\nmode cow\nhostname hull\ndir /run/a\\040b\ncommand\n");
+}
+
+/* Without --workdir that is where the caller is. */
+static void conf_of_the_callers_directory(void **state)
+{
+	struct vm_config c = accepted(WORDS(W("--root=/"), W("--"), W("x")));
+	char *text = NULL;
+	char *cwd = getcwd(NULL, 0);
+
+	(void)state;
+	assert_int_equal(config_root_is_directory(&c, NULL), 0);
+	assert_int_equal(chdir("/usr"), 0);
+	assert_int_equal(root_conf_make(&c, FILESYSTEM_UNKNOWN, &text, NULL), 0);
+	assert_non_null(strstr(text, "\ndir /usr\n"));
+	assert_int_equal(chdir(cwd), 0);
+	free(cwd);
+	free(text);
 }
 
 static void conf_without_root(void **state)
@@ -62,8 +83,9 @@ static void conf_without_root(void **state)
 static void conf_of_shares(void **state)
 {
 	(void)state;
-	conf_of(WORDS(W("--share=a:/b/c,ro"), W("--share=x:/b"), W("--share=y:/a"), W("--"), W("x")), false,
-		FILESYSTEM_UNKNOWN,
+	conf_of(WORDS(W("--share=a:/b/c,ro"), W("--share=x:/b"), W("--share=y:/a"), W("--root=r"), W("--"),
+		      W("x")),
+		true, FILESYSTEM_UNKNOWN,
 		"tag root\nmode cow\nhostname hull\nshare share2 /a rw\nshare share1 /b rw\n"
 		"share share0 /b/c ro\ncommand\n");
 	conf_of(WORDS(W("-i/i"), W("--share=a:/b c\\d\ne\tf"), W("--"), W("x")), false, FILESYSTEM_UNKNOWN,
@@ -284,6 +306,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(conf_of_images),
 		cmocka_unit_test(conf_of_directories),
+		cmocka_unit_test(conf_of_the_callers_directory),
 		cmocka_unit_test(conf_without_root),
 		cmocka_unit_test(conf_of_shares),
 		cmocka_unit_test(conf_with_the_longest_path),

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,6 +30,7 @@
 #include "hull/util.h"
 #include "leaks.h"
 #include "supervisor.h"
+#include "unix_socket.h"
 #include "vsock_paths.h"
 #include "worker.h"
 
@@ -41,7 +43,8 @@ struct fixture {
 	struct resources res;
 	struct report *report;
 	behaviour_fn *behaviour;
-	unsigned fds; /* open at the start */
+	struct share_processes *shares; /* NULL: none */
+	unsigned fds;                   /* open at the start */
 	char said[4096];
 };
 
@@ -126,7 +129,7 @@ static int supervise_with(struct fixture *f, behaviour_fn *behaviour)
 	int status;
 
 	f->behaviour = behaviour;
-	status = supervise(&f->config, &f->res, f->report);
+	status = supervise(&f->config, &f->res, f->report, f->shares);
 	assert_true(pread(f->res.log, f->said, sizeof(f->said) - 1, 0) >= 0);
 	assert_int_equal(open_fds(), f->fds);
 	return status;
@@ -443,6 +446,236 @@ static void a_command_that_is_not_there(void **state)
 	assert_true(said(f, "hull: "));
 }
 
+static void has_no_root(struct report *report, int control)
+{
+	static const char text[] = "\x7d\0\0\0--share: no";
+	uint8_t header[AGENT_HEADER];
+	int fd = connect_agent(control);
+
+	say_frame(fd, AGENT_HELLO, AGENT_VERSION);
+	agent_frame_header(header, AGENT_FAILED, sizeof(text) - 1);
+	if (send(fd, header, sizeof(header), MSG_NOSIGNAL) != sizeof(header) ||
+	    send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL) != sizeof(text) - 1)
+		_exit(7);
+	stops_when_told(report, control);
+}
+
+/* It is not COMMAND's fault. */
+static void no_root(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(command(f, has_no_root), 125);
+	assert_true(said(f, "hull: --share: no\n"));
+}
+
+static void notes(struct report *report, int control)
+{
+	uint8_t frame[AGENT_HEADER + 1] = {[AGENT_HEADER] = 'x'};
+	int fd = connect_agent(control);
+
+	say_frame(fd, AGENT_HELLO, AGENT_VERSION);
+	agent_frame_header(frame, AGENT_NOTE, 1);
+	if (send(fd, frame, sizeof(frame), MSG_NOSIGNAL) != sizeof(frame))
+		_exit(7);
+	say_frame(fd, AGENT_STARTED, 1);
+	say_frame(fd, AGENT_EXITED, 3);
+	stops_when_told(report, control);
+}
+
+static void a_command_that_is_noted(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(command(f, notes), 3);
+	assert_true(said(f, "hull: warning: x\n"));
+}
+
+/* ---- the machine has gone, and its last output has not ---- */
+
+static void says_much_and_goes(struct report *report, int control)
+{
+	static uint8_t data[AGENT_MAX_DATA];
+	uint8_t header[AGENT_HEADER];
+	int fd = start_agent(control);
+
+	agent_frame_header(header, AGENT_STDOUT, sizeof(data));
+	/* More than a pipe takes, less than a socket does. */
+	for (unsigned i = 0; i < 2; i++) {
+		if (send(fd, header, sizeof(header), MSG_NOSIGNAL) != sizeof(header) ||
+		    send(fd, data, sizeof(data), MSG_NOSIGNAL) != sizeof(data))
+			_exit(7);
+	}
+	end(report, OUTCOME_POWEROFF);
+}
+
+/* The last line that `request` is answered with, of a VM that listens by `path`. */
+static void ask_vm(const char *path, const char *request, char answer[static 512])
+{
+	int fd = unix_socket_connect(path);
+	size_t len = 0;
+
+	memset(answer, 0, 512);
+	if (fd < 0 || fcntl(fd, F_SETFL, 0) < 0 || send(fd, request, strlen(request), MSG_NOSIGNAL) < 0)
+		return;
+	while (len < 511 && !strchr(answer, '\n')) {
+		ssize_t n = recv(fd, answer + len, 511 - len, 0);
+
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+	}
+	close(fd);
+}
+
+/* A client of the control socket; exits with 0 when all was as it should be. */
+static void look_on(const char *path)
+{
+	static const struct timespec a_little = {.tv_nsec = 5000000};
+	char answer[512];
+
+	for (int i = 0; i < PATIENCE_MS / 5; i++) {
+		ask_vm(path, "{\"do\":\"exec\"}\n", answer);
+		if (strstr(answer, "it has ended"))
+			break;
+		nanosleep(&a_little, NULL);
+	}
+	ask_vm(path, "{\"do\":\"status\"}\n", answer);
+	if (!strstr(answer, "\"stopping\""))
+		_exit(1);
+	ask_vm(path, "{\"do\":\"resume\"}\n", answer);
+	if (!strstr(answer, "it has ended"))
+		_exit(2);
+	ask_vm(path, "{\"do\":\"stop\"}\n", answer);
+	_exit(strstr(answer, "\"ok\":true") ? 0 : 3);
+}
+
+/* Nobody reads: the control socket is served all the same, and its stop is the end. */
+static void a_machine_that_has_gone(void **state)
+{
+	struct fixture *f = *state;
+	char dir[] = "/tmp/hull-supervisor-XXXXXX", path[64];
+	int saved = dup(STDOUT_FILENO);
+	int wait_status, pair[2], status;
+	pid_t client;
+
+	assert_non_null(mkdtemp(dir));
+	setenv("XDG_RUNTIME_DIR", dir, 1);
+	snprintf(f->config.name, sizeof(f->config.name), "vm");
+	snprintf(path, sizeof(path), "%s/hull/vm.sock", dir);
+	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
+	f->fds = open_fds();
+	client = fork();
+	if (client == 0)
+		look_on(path);
+	fflush(stdout);
+	dup2(pair[1], STDOUT_FILENO);
+	status = command(f, says_much_and_goes);
+	dup2(saved, STDOUT_FILENO);
+	close(saved);
+	close(pair[0]);
+	close(pair[1]);
+	assert_int_equal(status, 143);
+	assert_int_equal(waitpid(client, &wait_status, 0), client);
+	assert_int_equal(wait_status, 0);
+	snprintf(path, sizeof(path), "%s/hull", dir);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+/* ---- shares: the file servers are children that wait ---- */
+
+static void share_with(struct fixture *f, struct share_processes *shares, bool root)
+{
+	sigset_t told;
+
+	f->config.share_count = 1;
+	f->config.root.directory = root;
+	snprintf(f->config.shares[0].path, sizeof(f->config.shares[0].path), "/x");
+	snprintf(f->config.shares[0].target, sizeof(f->config.shares[0].target), "/y");
+	shares->count = 1;
+	sigemptyset(&told);
+	sigaddset(&told, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &told, NULL); /* it may come before it is waited for */
+	shares->pids[0] = fork();
+	if (shares->pids[0] == 0)
+		_exit(sigwaitinfo(&told, NULL) == SIGUSR1 ? 0 : 1);
+	f->shares = shares;
+}
+
+static void kills_its_server(struct report *report, int control)
+{
+	kill(fixture.shares->pids[0], SIGKILL);
+	stops_when_told(report, control);
+}
+
+static void a_root_that_is_lost(void **state)
+{
+	struct fixture *f = *state;
+	struct share_processes shares = {0};
+
+	share_with(f, &shares, true);
+	assert_int_equal(command(f, kills_its_server), 125);
+	assert_true(said(f, "hull: the file server of --root /x was killed by signal 9 (Killed)\n"));
+	assert_int_equal(shares.pids[0], 0);
+}
+
+static void wait_for_words(const char *words)
+{
+	static const struct timespec a_little = {.tv_nsec = 5000000};
+	char text[4096] = "";
+
+	for (int i = 0; i < PATIENCE_MS / 5 && !strstr(text, words); i++) {
+		nanosleep(&a_little, NULL);
+		if (pread(fixture.res.log, text, sizeof(text) - 1, 0) < 0)
+			_exit(14);
+	}
+}
+
+static void goes_on_without(struct report *report, int control)
+{
+	int fd = start_agent(control);
+
+	kill(fixture.shares->pids[0], SIGKILL);
+	wait_for_words("/y was killed by signal 9");
+	say_frame(fd, AGENT_EXITED, 6);
+	stops_when_told(report, control);
+}
+
+static void a_share_that_is_lost(void **state)
+{
+	struct fixture *f = *state;
+	struct share_processes shares = {0};
+
+	share_with(f, &shares, false);
+	assert_int_equal(command(f, goes_on_without), 6);
+	assert_true(
+		said(f, "hull: warning: the file server of --share /x:/y was killed by signal 9 (Killed): "));
+	assert_int_equal(shares.pids[0], 0);
+}
+
+static void ends_its_server(struct report *report, int control)
+{
+	int fd = start_agent(control);
+
+	kill(fixture.shares->pids[0], SIGUSR1);
+	say_frame(fd, AGENT_EXITED, 7);
+	stops_when_told(report, control);
+}
+
+/* As it does with the worker: nobody needs to know. */
+static void a_server_that_just_ends(void **state)
+{
+	struct fixture *f = *state;
+	struct share_processes shares = {0};
+
+	share_with(f, &shares, true);
+	assert_int_equal(command(f, ends_its_server), 7);
+	assert_false(said(f, "file server"));
+	if (shares.pids[0])
+		waitpid(shares.pids[0], NULL, 0);
+}
+
 static void powers_off_too_early(struct report *report, int control)
 {
 	start_agent(control);
@@ -519,15 +752,30 @@ static void an_agent_that_goes(void **state)
 	assert_true(said(f, "hull's agent in the guest ended before COMMAND"));
 }
 
-static void never_comes_up(void **state)
+static void never_comes_up_within(struct fixture *f)
 {
-	struct fixture *f = *state;
-
 	f->config.command.argv = (char *[]){(char[]){"x"}};
 	f->config.command.argc = 1;
 	f->config.command.boot_timeout_ns = 50000000;
 	assert_int_equal(supervise_with(f, stops_when_told), 123);
-	assert_true(said(f, "hull: the guest did not come up within 0.05 s\n"));
+}
+
+static void never_comes_up(void **state)
+{
+	struct fixture *f = *state;
+
+	never_comes_up_within(f);
+	assert_true(said(f, "hull: the guest did not come up within 0.05 s\n")); /* with -v */
+}
+
+/* Its kernel is quiet: who wants to know more is told how. */
+static void never_comes_up_quietly(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.log_level = LOG_WARN;
+	never_comes_up_within(f);
+	assert_true(said(f, "hull: the guest did not come up within 0.05 s; 'hull run -v' shows"));
 }
 
 static void one_interrupt(struct report *report, int control)
@@ -603,6 +851,8 @@ static void a_grace_period_for_the_command(void **state)
 
 	f->config.grace_ns = 50000000;
 	assert_int_equal(command(f, ignores_the_end), 143);
+	assert_true(said(f, "hull: COMMAND did not end within 0.05"));
+	assert_true(said(f, " s after SIGTERM: stopped\n"));
 }
 
 static void heeds_the_end(struct report *report, int control)
@@ -899,6 +1149,13 @@ int main(void)
 		CASE(an_agent_that_lies),
 		CASE(an_agent_that_goes),
 		CASE(never_comes_up),
+		CASE(never_comes_up_quietly),
+		CASE(no_root),
+		CASE(a_command_that_is_noted),
+		CASE(a_machine_that_has_gone),
+		CASE(a_root_that_is_lost),
+		CASE(a_share_that_is_lost),
+		CASE(a_server_that_just_ends),
 		CASE(an_interrupt_is_the_commands),
 		CASE(a_second_interrupt_kills),
 		CASE(nothing_to_interrupt),
