@@ -10,13 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "hull/util.h"
 #include "hull/vm.h"
 #include "passt.h"
+#include "sandbox/sandbox.h"
 #include "supervisor.h"
 
 enum verdict { GOOD, ABSENT, BROKEN }; /* ABSENT: VMs run without it */
@@ -168,24 +168,54 @@ static void check_vhost_net(struct finding *f)
 	check_openable(f, "/dev/vhost-net", "vhost_net", "networks on a TAP device are slower");
 }
 
-static void check_user_namespaces(struct finding *f)
-{
-	pid_t pid = fork();
-	int status = -1;
+/* ---- the sandbox: as a worker would have it ---- */
 
-	if (pid == 0)
-		_exit(unshare(CLONE_NEWUSER) == 0 ? 0 : errno & 0x7f);
-	if (pid > 0)
-		waitpid(pid, &status, 0);
-	if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-		found(f, GOOD, "can be made");
+static void add_namespaces_advice(struct finding *f)
+{
+	if (geteuid() == 0)
+		fix(f,
+		    "run it with CAP_SYS_ADMIN, or as another user where that one may make user namespaces");
+	else
+		fix(f,
+		    "as root: sysctl -w user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1 (and "
+		    "see kernel.apparmor_restrict_unprivileged_userns); in a container: permit them there");
+}
+
+static void check_namespaces(struct finding *f)
+{
+	struct sandbox_state state = {0};
+
+	if (!sandbox_try(&state)) {
+		found(f, ABSENT, "not known: a process cannot be confined");
 		return;
 	}
-	found(f, ABSENT, "cannot be made: %s",
-	      pid > 0 && WIFEXITED(status) ? strerrordesc_np(WEXITSTATUS(status)) : "fork failed");
-	fix(f,
-	    "as root: sysctl -w user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1 (and see "
-	    "kernel.apparmor_restrict_unprivileged_userns)");
+	if (state.have >> LAYER_NAMESPACES & 1) {
+		found(f, GOOD, "%s",
+		      geteuid() == 0 && !(state.namespaces & CLONE_NEWUSER)
+			      ? "can be made"
+			      : "can be made, in a user namespace");
+		return;
+	}
+	found(f, ABSENT, "cannot be made: %s; machines are confined by the other layers",
+	      strerrordesc_np(-state.why[LAYER_NAMESPACES]));
+	add_namespaces_advice(f);
+}
+
+static void check_root(struct finding *f)
+{
+	struct sandbox_state state = {0};
+
+	(void)sandbox_try(&state);
+	if (state.have >> LAYER_ROOT & 1) {
+		found(f, GOOD, "can be had");
+	} else if (state.why[LAYER_ROOT] == 0) {
+		found(f, ABSENT, "not without namespaces");
+		add_namespaces_advice(f);
+	} else {
+		found(f, ABSENT, "cannot be had: %s", strerrordesc_np(-state.why[LAYER_ROOT]));
+		fix(f, "permit mount(2) and pivot_root(2) in namespaces of one's own: see "
+		       "kernel.apparmor_restrict_unprivileged_userns, or the rules of the container");
+	}
 }
 
 static void check_landlock(struct finding *f)
@@ -202,6 +232,42 @@ static void check_landlock(struct finding *f)
 	    errno == EOPNOTSUPP ? "boot with 'landlock' in the kernel's lsm= list"
 				: "run Linux 5.13 or newer with CONFIG_SECURITY_LANDLOCK");
 }
+
+static void check_filters(struct finding *f)
+{
+	switch (sandbox_filters_probe()) {
+	case SANDBOX_FILTERS_HERE:
+		found(f, GOOD, "there");
+		break;
+	case SANDBOX_FILTERS_NOT_BUILT:
+		found(f, ABSENT, "this build of hull has none");
+		fix(f, "build hull without sanitizers");
+		break;
+	case SANDBOX_FILTERS_NOT_KERNEL:
+		found(f, ABSENT, "this kernel has none");
+		fix(f, "run a kernel with CONFIG_SECCOMP_FILTER");
+		break;
+	}
+}
+
+/* As root: the worker becomes another user. */
+static void check_uid(struct finding *f)
+{
+	struct sandbox_state state = {0};
+
+	(void)sandbox_try(&state);
+	if (!(state.wanted >> LAYER_UID & 1)) {
+		found(f, GOOD, "not needed: you are not root");
+	} else if (state.have >> LAYER_UID & 1) {
+		found(f, GOOD, "machines that root starts run as user %d", CONFIG_DEFAULT_UID);
+	} else {
+		found(f, ABSENT, "machines that root starts run as root: %s",
+		      strerrordesc_np(-state.why[LAYER_UID]));
+		fix(f, "run it with CAP_SETUID, CAP_SETGID and CAP_KILL, or not as root");
+	}
+}
+
+/* ---- what else there is ---- */
 
 static void check_io_uring(struct finding *f)
 {
@@ -255,8 +321,11 @@ static const struct {
 	{"passt", check_passt},
 	{"tap", check_tap},
 	{"vhost-net", check_vhost_net},
-	{"user-namespaces", check_user_namespaces},
+	{"namespaces", check_namespaces},
+	{"empty-root", check_root},
 	{"landlock", check_landlock},
+	{"filters", check_filters},
+	{"worker-uid", check_uid},
 	{"io_uring", check_io_uring},
 	{"huge-pages", check_huge_pages},
 };

@@ -10,6 +10,7 @@
 #include "config_disk.h"
 #include "config_misc.h"
 #include "config_net.h"
+#include "config_sandbox.h"
 #include "config_share.h"
 #include "hull/arch.h"
 #include "open.h"
@@ -332,6 +333,12 @@ static json_t *initrds_json(const struct resources *res)
 	return list;
 }
 
+static json_t *sandbox_json(const struct vm_config *config)
+{
+	return json_pack("{s:s, s:I}", "mode", config_sandbox_mode(config->sandbox.mode), "uid",
+			 (json_int_t)config->sandbox.uid);
+}
+
 static json_t *machine_json(const struct vm_config *config, const struct resources *res,
 			    const struct device_place *places, unsigned place_count)
 {
@@ -351,6 +358,8 @@ static json_t *machine_json(const struct vm_config *config, const struct resourc
 			 (double)config->timeout_ns / 1e9, "log", config->log, "transport",
 			 config->transport == TRANSPORT_PCI ? "pci" : "mmio", "root", root_json(config),
 			 "disks", disks_json(config, res), "devices", devices_json(places, place_count));
+	if (json)
+		json_object_set_new(json, "sandbox", sandbox_json(config));
 	if (json && words[0])
 		json_object_set_new(json, "words_without_acpi", json_string(words));
 	if (json && !add_extras(json, config)) {
