@@ -533,11 +533,11 @@ static void end_thread(pthread_t thread)
 
 	do {
 		pthread_kill(thread, nudge_signal());
-		clock_gettime(CLOCK_REALTIME, &soon);
+		clock_gettime(CLOCK_MONOTONIC, &soon);
 		soon.tv_nsec += 1000000;
 		soon.tv_sec += soon.tv_nsec / 1000000000;
 		soon.tv_nsec %= 1000000000;
-	} while (pthread_timedjoin_np(thread, NULL, &soon) == ETIMEDOUT);
+	} while (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &soon) == ETIMEDOUT);
 }
 
 static int start(struct agent_session *s)

@@ -15,10 +15,10 @@
 
 enum { TAIL_LINES = 15, LINE_BYTES = 1200, WAIT_MS = 1000 };
 
-static void say(int fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static bool say(int fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* A line for a reader who may have gone: waits for room, but not for ever. */
-static void say(int fd, const char *fmt, ...)
+/* A line for a reader who may have gone: waits for room, but not for ever. False: there was none. */
+static bool say(int fd, const char *fmt, ...)
 {
 	struct pollfd room = {.fd = fd, .events = POLLOUT};
 	char line[LINE_BYTES];
@@ -26,12 +26,13 @@ static void say(int fd, const char *fmt, ...)
 	int n;
 
 	if (poll(&room, 1, WAIT_MS) != 1)
-		return;
+		return false;
 	va_start(ap, fmt);
 	n = vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	if (n > 0)
 		fd_write_full(fd, line, min_u64((uint64_t)n, sizeof(line) - 1));
+	return true;
 }
 
 /* An error goes to stderr even when a log file takes the rest. */
@@ -75,7 +76,7 @@ void summary_share_lost(const struct vm_config *config, int log, const char *tex
 
 /* ---- the timeline ---- */
 
-static void print_timeline(int log, const struct report *r)
+static bool print_timeline(int log, const struct report *r)
 {
 	static const char *const names[PHASES] = {
 		[PHASE_PARSE] = "options parsed",       [PHASE_OPEN] = "files opened",
@@ -87,7 +88,8 @@ static void print_timeline(int log, const struct report *r)
 	uint64_t start = r->phase_ns[PHASE_START];
 	uint64_t last = start;
 
-	say(log, "hull: timeline, microseconds since the start and since the line before:\n");
+	if (!say(log, "hull: timeline, microseconds since the start and since the line before:\n"))
+		return false;
 	for (unsigned i = PHASE_START + 1; i < PHASES; i++) {
 		const char *name = names[i];
 
@@ -95,10 +97,12 @@ static void print_timeline(int log, const struct report *r)
 			continue;
 		if (i == PHASE_DECODE && r->from_cache)
 			name = "kernel from cache";
-		say(log, "hull: %10" PRIu64 " %+10" PRId64 "  %s\n", (r->phase_ns[i] - start) / 1000,
-		    (int64_t)((r->phase_ns[i] - last) / 1000), name);
+		if (!say(log, "hull: %10" PRIu64 " %+10" PRId64 "  %s\n", (r->phase_ns[i] - start) / 1000,
+			 (int64_t)((r->phase_ns[i] - last) / 1000), name))
+			return false;
 		last = r->phase_ns[i];
 	}
+	return true;
 }
 
 static void print_details(int log, const struct report *r)
@@ -106,9 +110,10 @@ static void print_details(int log, const struct report *r)
 	char how[sizeof(r->how) * 4];
 
 	text_escape(how, sizeof(how), r->how, sizeof(r->how));
-	if (how[0])
-		say(log, "hull: kernel entered as %s\n", how);
-	print_timeline(log, r);
+	if (how[0] && !say(log, "hull: kernel entered as %s\n", how))
+		return; /* nor would it take the rest */
+	if (!print_timeline(log, r))
+		return;
 	say(log,
 	    "hull: exits to user space: %" PRIu64 " port, %" PRIu64 " memory, %" PRIu64 " signal, %" PRIu64
 	    " other\n",
@@ -129,7 +134,8 @@ static void print_lines(int fd, const char *text, size_t len, const char *indent
 		char line[LINE_BYTES - 16];
 
 		text_escape(line, sizeof(line), text, shown);
-		say(fd, "%s%s\n", indent, line);
+		if (!say(fd, "%s%s\n", indent, line))
+			return;
 		n += end != NULL;
 		text += n;
 		len -= n;

@@ -23,11 +23,11 @@
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <link.h>
 #include <linux/kvm.h>
 #include <poll.h>
 #include <pthread.h>
-#include <grp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -39,10 +39,10 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/pidfd.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -152,6 +152,8 @@ static bool fails(const char *name, unsigned long detail, int error)
 	if (!p || !is_target(p, full, __atomic_add_fetch(&p->calls, 1, __ATOMIC_RELAXED)))
 		return false;
 	__atomic_store_n(&table->fired, 1, __ATOMIC_RELEASE);
+	if (table->error == INJECT_CRASH)
+		*(volatile int *)0 = 0;
 	errno = table->error ? (int)table->error : error;
 	return true;
 }
@@ -193,18 +195,17 @@ __attribute__((constructor)) static void set_up(void)
 #define REAL(name) __typeof__(name) *real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
 
 /* One that returns `type`, and `failed` with errno `error`. `parameters` and `arguments` in parentheses. */
-#define STAND_BEFORE(name, type, failed, error, parameters, arguments)                                       \
-	type name parameters                                                                                 \
-	{                                                                                                    \
-		REAL(name);                                                                                  \
-		return fails(#name, 0, error) ? (failed) : real arguments;                                   \
+#define STAND_BEFORE(name, type, failed, error, parameters, arguments)     \
+	type name parameters                                               \
+	{                                                                  \
+		REAL(name);                                                \
+		return fails(#name, 0, error) ? (failed) : real arguments; \
 	}
 
 /* Most return -1. */
-#define INT(name, error, parameters, arguments) STAND_BEFORE(name, int, -1, error, parameters, arguments)
-#define SIZE(name, error, parameters, arguments)                                                             \
-	STAND_BEFORE(name, ssize_t, -1, error, parameters, arguments)
-#define NUMBER(name, error, parameters, arguments)                                                           \
+#define INT(name, error, parameters, arguments)  STAND_BEFORE(name, int, -1, error, parameters, arguments)
+#define SIZE(name, error, parameters, arguments) STAND_BEFORE(name, ssize_t, -1, error, parameters, arguments)
+#define NUMBER(name, error, parameters, arguments) \
 	STAND_BEFORE(name, int, -errno, error, parameters, arguments)
 
 /* Memory. dlsym() might ask for some itself. */
@@ -361,29 +362,29 @@ INT(madvise, ENOMEM, (void *at, size_t len, int advice), (at, len, advice))
 INT(memfd_create, EMFILE, (const char *name, unsigned flags), (name, flags))
 
 /* Descriptors. */
-#define OPEN(name)                                                                                           \
-	int name(const char *path, int flags, ...)                                                           \
-	{                                                                                                    \
-		REAL(name);                                                                                  \
-		va_list ap;                                                                                  \
-		mode_t mode;                                                                                 \
-                                                                                                             \
-		va_start(ap, flags);                                                                         \
-		mode = va_arg(ap, mode_t);                                                                   \
-		va_end(ap);                                                                                  \
-		return fails(#name, 0, EMFILE) ? -1 : real(path, flags, mode);                               \
+#define OPEN(name)                                                             \
+	int name(const char *path, int flags, ...)                             \
+	{                                                                      \
+		REAL(name);                                                    \
+		va_list ap;                                                    \
+		mode_t mode;                                                   \
+                                                                               \
+		va_start(ap, flags);                                           \
+		mode = va_arg(ap, mode_t);                                     \
+		va_end(ap);                                                    \
+		return fails(#name, 0, EMFILE) ? -1 : real(path, flags, mode); \
 	}
-#define OPENAT(name)                                                                                         \
-	int name(int dir, const char *path, int flags, ...)                                                  \
-	{                                                                                                    \
-		REAL(name);                                                                                  \
-		va_list ap;                                                                                  \
-		mode_t mode;                                                                                 \
-                                                                                                             \
-		va_start(ap, flags);                                                                         \
-		mode = va_arg(ap, mode_t);                                                                   \
-		va_end(ap);                                                                                  \
-		return fails(#name, 0, EMFILE) ? -1 : real(dir, path, flags, mode);                          \
+#define OPENAT(name)                                                                \
+	int name(int dir, const char *path, int flags, ...)                         \
+	{                                                                           \
+		REAL(name);                                                         \
+		va_list ap;                                                         \
+		mode_t mode;                                                        \
+                                                                                    \
+		va_start(ap, flags);                                                \
+		mode = va_arg(ap, mode_t);                                          \
+		va_end(ap);                                                         \
+		return fails(#name, 0, EMFILE) ? -1 : real(dir, path, flags, mode); \
 	}
 OPEN(open64)
 OPENAT(openat64)
@@ -434,20 +435,23 @@ INT(signalfd, EMFILE, (int fd, const sigset_t *set, int flags), (fd, set, flags)
 INT(epoll_create1, EMFILE, (int flags), (flags))
 INT(epoll_ctl, ENOMEM, (int fd, int op, int other, struct epoll_event *event), (fd, op, other, event))
 INT(epoll_wait, EINTR, (int fd, struct epoll_event *events, int n, int ms), (fd, events, n, ms))
-INT(poll, EINTR, (struct pollfd *fds, nfds_t n, int ms), (fds, n, ms))
-INT(ppoll, EINTR, (struct pollfd *fds, nfds_t n, const struct timespec *ts, const sigset_t *set), (fds, n, ts, set))
+INT(poll, EINTR, (struct pollfd * fds, nfds_t n, int ms), (fds, n, ms))
+INT(ppoll, EINTR, (struct pollfd * fds, nfds_t n, const struct timespec *ts, const sigset_t *set),
+    (fds, n, ts, set))
 
 /* Files. */
 SIZE(read, EIO, (int fd, void *to, size_t n), (fd, to, n))
 SIZE(readv, EIO, (int fd, const struct iovec *iov, int n), (fd, iov, n))
 SIZE(pread64, EIO, (int fd, void *to, size_t n, off64_t at), (fd, to, n, at))
 SIZE(preadv64, EIO, (int fd, const struct iovec *iov, int n, off64_t at), (fd, iov, n, at))
-SIZE(preadv64v2, EIO, (int fd, const struct iovec *iov, int n, off64_t at, int flags), (fd, iov, n, at, flags))
+SIZE(preadv64v2, EIO, (int fd, const struct iovec *iov, int n, off64_t at, int flags),
+     (fd, iov, n, at, flags))
 SIZE(write, EIO, (int fd, const void *from, size_t n), (fd, from, n))
 SIZE(writev, EIO, (int fd, const struct iovec *iov, int n), (fd, iov, n))
 SIZE(pwrite64, EIO, (int fd, const void *from, size_t n, off64_t at), (fd, from, n, at))
 SIZE(pwritev64, EIO, (int fd, const struct iovec *iov, int n, off64_t at), (fd, iov, n, at))
-SIZE(pwritev64v2, EIO, (int fd, const struct iovec *iov, int n, off64_t at, int flags), (fd, iov, n, at, flags))
+SIZE(pwritev64v2, EIO, (int fd, const struct iovec *iov, int n, off64_t at, int flags),
+     (fd, iov, n, at, flags))
 INT(fdatasync, EIO, (int fd), (fd))
 INT(fsync, EIO, (int fd), (fd))
 INT(ftruncate64, ENOSPC, (int fd, off64_t size), (fd, size))
@@ -457,7 +461,8 @@ INT(stat64, EIO, (const char *path, struct stat64 *st), (path, st))
 INT(lstat64, EIO, (const char *path, struct stat64 *st), (path, st))
 INT(fstat64, EIO, (int fd, struct stat64 *st), (fd, st))
 INT(fstatat64, EIO, (int fd, const char *path, struct stat64 *st, int flags), (fd, path, st, flags))
-INT(statx, EIO, (int fd, const char *path, int flags, unsigned mask, struct statx *st), (fd, path, flags, mask, st))
+INT(statx, EIO, (int fd, const char *path, int flags, unsigned mask, struct statx *st),
+    (fd, path, flags, mask, st))
 INT(fstatfs64, EIO, (int fd, struct statfs64 *st), (fd, st))
 INT(access, EACCES, (const char *path, int mode), (path, mode))
 INT(flock, ENOLCK, (int fd, int op), (fd, op))
@@ -502,7 +507,8 @@ typedef struct io_context *io_context_t;
 extern int io_uring_queue_init(unsigned n, struct io_uring *ring, unsigned flags);
 extern int io_uring_queue_init_params(unsigned n, struct io_uring *ring, struct io_uring_params *params);
 extern int io_uring_register_files(struct io_uring *ring, const int *fds, unsigned n);
-extern int io_uring_register_restrictions(struct io_uring *ring, struct io_uring_restriction *list, unsigned n);
+extern int io_uring_register_restrictions(struct io_uring *ring, struct io_uring_restriction *list,
+					  unsigned n);
 extern int io_uring_enable_rings(struct io_uring *ring);
 extern int io_uring_submit(struct io_uring *ring);
 extern int io_uring_submit_and_wait(struct io_uring *ring, unsigned n);
@@ -511,14 +517,14 @@ extern int io_setup(int n, io_context_t *context);
 extern int io_submit(io_context_t context, long n, struct iocb **list);
 
 NUMBER(io_uring_queue_init, ENOMEM, (unsigned n, struct io_uring *ring, unsigned flags), (n, ring, flags))
-NUMBER(io_uring_queue_init_params, ENOMEM, (unsigned n, struct io_uring *ring, struct io_uring_params *params),
-       (n, ring, params))
-NUMBER(io_uring_register_files, ENOMEM, (struct io_uring *ring, const int *fds, unsigned n), (ring, fds, n))
+NUMBER(io_uring_queue_init_params, ENOMEM,
+       (unsigned n, struct io_uring *ring, struct io_uring_params *params), (n, ring, params))
+NUMBER(io_uring_register_files, ENOMEM, (struct io_uring * ring, const int *fds, unsigned n), (ring, fds, n))
 NUMBER(io_uring_register_restrictions, ENOMEM,
-       (struct io_uring *ring, struct io_uring_restriction *list, unsigned n), (ring, list, n))
-NUMBER(io_uring_enable_rings, ENOMEM, (struct io_uring *ring), (ring))
-NUMBER(io_uring_submit, EAGAIN, (struct io_uring *ring), (ring))
-NUMBER(io_uring_submit_and_wait, EINTR, (struct io_uring *ring, unsigned n), (ring, n))
-STAND_BEFORE(io_uring_get_probe_ring, void *, NULL, ENOMEM, (struct io_uring *ring), (ring))
+       (struct io_uring * ring, struct io_uring_restriction *list, unsigned n), (ring, list, n))
+NUMBER(io_uring_enable_rings, ENOMEM, (struct io_uring * ring), (ring))
+NUMBER(io_uring_submit, EAGAIN, (struct io_uring * ring), (ring))
+NUMBER(io_uring_submit_and_wait, EINTR, (struct io_uring * ring, unsigned n), (ring, n))
+STAND_BEFORE(io_uring_get_probe_ring, void *, NULL, ENOMEM, (struct io_uring * ring), (ring))
 NUMBER(io_setup, EAGAIN, (int n, io_context_t *context), (n, context))
 NUMBER(io_submit, EAGAIN, (io_context_t context, long n, struct iocb **list), (context, n, list))

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-enum { INJECT_POINTS = 8192, INJECT_PATH = 12, INJECT_NAME = 40 };
+enum { INJECT_POINTS = 8192, INJECT_PATH = 12, INJECT_NAME = 40, INJECT_CRASH = 0xffff };
 
 struct inject_point {
 	uint64_t id; /* 0: free */
@@ -22,7 +22,7 @@ struct inject_table {
 	char name[INJECT_NAME]; /* not "": each point with this name, in the process `role`, instead */
 	uint32_t role;
 	uint32_t nth;         /* which of its calls, from 1; 0: each */
-	uint32_t error;       /* 0: the function's own */
+	uint32_t error;       /* 0: the function's own; INJECT_CRASH: the process crashes */
 	uint32_t exit_reason; /* not 0: KVM_RUN does not fail but returns with that */
 	uint32_t fired;
 	uint32_t unused;

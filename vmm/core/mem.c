@@ -121,8 +121,8 @@ static int add_ram(struct guest_mem *mem, struct mem_region region, struct err *
 
 		if (r < 0) {
 			unmap_region(&region);
-			return err_errno(err, r, "cannot make %" PRIu64 " MiB of shared guest RAM",
-					 region.size >> 20);
+			return err_errno(err, r, "cannot make %" PRIu64 " MiB of shared guest RAM%s",
+					 region.size >> 20, r == -EFBIG ? " (see 'ulimit -f')" : "");
 		}
 	}
 	/* Both are wishes: a kernel without them still runs the guest. */
