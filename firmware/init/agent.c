@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -23,6 +22,7 @@
 
 #include "init.h"
 #include "session.h"
+#include "settle.h"
 
 enum {
 	SESSIONS_MAX = 64,
@@ -50,16 +50,10 @@ struct agent {
 	int signals;
 	int listener;         /* -1: none */
 	struct session *main; /* also in the list; NULL: beside an init */
+	bool settled;         /* nothing is left to be written */
 	struct session *sessions[SESSIONS_MAX];
 	unsigned count;
 };
-
-static void nap(long ms)
-{
-	struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-
-	nanosleep(&ts, NULL);
-}
 
 /* ---- the end of the machine ---- */
 
@@ -80,49 +74,12 @@ static void end_processes(void)
 	}
 }
 
-/* Turns "\040" of /proc/mounts back, in place. */
-static void unescape_mount(char *text)
+static void __attribute__((noreturn)) power_off(const struct agent *a)
 {
-	char *to = text;
-
-	for (const char *from = text; *from; to++) {
-		if (from[0] == '\\' && from[1] && from[2] && from[3]) {
-			*to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
-			from += 4;
-		} else {
-			*to = *from++;
-		}
+	if (!a->settled) {
+		end_processes();
+		settle_disks();
 	}
-	*to = '\0';
-}
-
-/* What is on disks is clean afterwards, as far as the kernel lets it be. */
-static void settle_disks(void)
-{
-	char *line = read_file("/proc/mounts");
-
-	sync();
-	while (*line) {
-		size_t len = strcspn(line, "\n");
-		char *next = line + len + (line[len] == '\n');
-		char *save = NULL;
-		char *source, *dir;
-
-		line[len] = '\0';
-		source = strtok_r(line, " ", &save);
-		dir = strtok_r(NULL, " ", &save);
-		if (source && dir && strncmp(source, "/dev/", 5) == 0) {
-			unescape_mount(dir);
-			mount(NULL, dir, NULL, MS_REMOUNT | MS_RDONLY, NULL);
-		}
-		line = next;
-	}
-}
-
-static void __attribute__((noreturn)) power_off(void)
-{
-	end_processes();
-	settle_disks();
 	reboot(RB_POWER_OFF);
 	die("the machine cannot be powered off: %s", strerror(errno));
 }
@@ -266,11 +223,12 @@ static void tidy(struct agent *a)
 		 * host whose reader is slow has the last output still on its way through the device.
 		 */
 		if (s == a->main && s->fd < 0)
-			power_off();
+			power_off(a);
 		if (s->state == SESSION_DRAINED) {
 			if (s == a->main) {
 				end_processes();
 				settle_disks();
+				a->settled = true;
 			}
 			session_finish(s);
 		}
