@@ -80,7 +80,7 @@ static int parse_word(struct exec *e, int argc, char *const argv[], struct err *
 		return 1;
 	}
 	if (o->has_value && !value) {
-		if (argc < 2)
+		if (argc < 2 || strcmp(argv[1], "--") == 0)
 			return err_set(err, -EINVAL, "exec: %s: expected a value", o->name);
 		value = argv[used++];
 	}

@@ -280,7 +280,7 @@ static int take_value(struct words *w, const struct option_row *row, const char 
 	}
 	if (inside)
 		*ret_value = inside;
-	else if (w->next < w->count)
+	else if (w->next < w->count && strcmp(w->at[w->next], "--") != 0) /* that ends the options */
 		*ret_value = w->at[w->next++];
 	else
 		return err_set(err, -EINVAL, "%s: expected %s", option, row->expects);

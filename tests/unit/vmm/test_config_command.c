@@ -157,6 +157,15 @@ static void test_agent(void **state)
 	refused(WORDS(W("--agent=on")), "--agent", "no value");
 }
 
+/* "--" ends the options, and is no value of the last of them. */
+static void test_value_forgotten(void **state)
+{
+	(void)state;
+	refused(WORDS(W("--env"), W("--"), W("x")), "--env", "NAME=VALUE");
+	refused(WORDS(W("-m"), W("--"), W("x")), "-m", "512M");
+	accepted(WORDS(W("--append=--"), W("--"), W("x")));
+}
+
 static void test_bad_values(void **state)
 {
 	static const struct {
@@ -304,9 +313,10 @@ int main(void)
 		cmocka_unit_test(test_vsock),           cmocka_unit_test(test_roots),
 		cmocka_unit_test(test_options),         cmocka_unit_test(test_consoles),
 		cmocka_unit_test(test_without_command), cmocka_unit_test(test_agent),
-		cmocka_unit_test(test_bad_values),      cmocka_unit_test(test_users),
-		cmocka_unit_test(test_environment),     cmocka_unit_test(test_many_variables),
-		cmocka_unit_test(test_longest_words),   cmocka_unit_test(test_many_words),
+		cmocka_unit_test(test_value_forgotten), cmocka_unit_test(test_bad_values),
+		cmocka_unit_test(test_users),           cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_many_variables),  cmocka_unit_test(test_longest_words),
+		cmocka_unit_test(test_many_words),
 	};
 
 	return cmocka_run_group_tests_name("config-command", tests, NULL, NULL);
