@@ -107,9 +107,12 @@ static void list_devices(const struct vm_config *c, struct needs *needs)
 		want(needs, "virtio_balloon");
 	if (c->watchdog != WATCHDOG_NONE)
 		want(needs, "i6300esb");
-	/* Of the platform: the power button, as an event for programs, and the word of a panic. */
-	want(needs, "button");
-	want(needs, "evdev");
+	/* Of the platform: the power button, as an event for programs, and the word of a panic. With COMMAND
+	 * nobody listens to the button. */
+	if (!c->command.argv) {
+		want(needs, "button");
+		want(needs, "evdev");
+	}
 	want(needs, "pvpanic_mmio");
 }
 

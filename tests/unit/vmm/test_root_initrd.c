@@ -179,13 +179,14 @@ static void modules_are(char *const words[], enum filesystem_kind kind, const ch
 	struct vm_config c = accepted(words);
 	struct modules_order order;
 	struct err err = {0};
+	unsigned without = c.command.argv ? 2 : 0; /* nobody listens to the button */
 	char list[400] = "";
 
 	if (modules_of(&c, kind, "", &order, &err) < 0)
 		fail_msg("%s", err.msg);
 	for (unsigned i = 0; i < ARRAY_SIZE(always); i++)
-		assert_true(has(&order, always[i]));
-	for (unsigned i = 0; i < order.count - ARRAY_SIZE(always); i++) {
+		assert_int_equal(has(&order, always[i]), i >= without);
+	for (unsigned i = 0; i < order.count - ARRAY_SIZE(always) + without; i++) {
 		const char *path = order.paths[i];
 
 		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%.*s", i ? " " : "",
