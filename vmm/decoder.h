@@ -2,7 +2,7 @@
 /*
  * A confined, short-lived process that turns files nobody vouches for into
  * others: it has the descriptors it is given and little else, and whatever
- * becomes of it, the supervisor goes on with an error. See sandbox/confine.h.
+ * becomes of it, the supervisor goes on with an error. See sandbox/sandbox.h.
  */
 #ifndef HULL_VMM_DECODER_H
 #define HULL_VMM_DECODER_H
