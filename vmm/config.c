@@ -232,7 +232,7 @@ static const struct option_row rows[] = {
 	{"rng", 0, "on or off", config_apply_rng},
 	{"watchdog", 0, "reset, poweroff or exit", config_apply_watchdog},
 	{"sandbox", 0, "on, off or strict", config_apply_sandbox},
-	{"uid", 0, "the number of a user", config_apply_uid},
+	{"uid", 0, "the number of a user other than root", config_apply_uid},
 	{"timeout", 0, "a number of seconds", apply_timeout},
 	{"grace", 0, "a number of seconds", config_apply_grace},
 	{"name", 0, "a name", apply_name},

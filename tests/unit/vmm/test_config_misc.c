@@ -248,6 +248,27 @@ static void test_grace(void **state)
 		refused_value("--grace", bad[i], "--grace", "a number of seconds");
 }
 
+static void test_sandbox(void **state)
+{
+	static const char *const bad[] = {"0", "-1", "4294967295", "nobody", "1x", ""};
+	struct config_sandbox sandbox;
+
+	(void)state;
+	sandbox = accepted(WORDS(W("-v"))).sandbox;
+	assert_int_equal(sandbox.mode, SANDBOX_ON);
+	assert_int_equal(sandbox.uid, 65534);
+	assert_false(sandbox.uid_given);
+	assert_int_equal(accepted_value("--sandbox", "strict").sandbox.mode, SANDBOX_STRICT);
+	assert_int_equal(accepted_value("--sandbox", "off").sandbox.mode, SANDBOX_OFF);
+	assert_int_equal(accepted(WORDS(W("--sandbox=off"), W("--sandbox=on"))).sandbox.mode, SANDBOX_ON);
+	refused_value("--sandbox", "yes", "--sandbox yes", "on, off or strict");
+	sandbox = accepted_value("--uid", "4294967294").sandbox;
+	assert_true(sandbox.uid == 4294967294 && sandbox.uid_given);
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
+		refused_value("--uid", bad[i], "--uid", "a user");
+	refused(WORDS(W("--uid=5"), W("--sandbox=off")), "--uid", "--sandbox off");
+}
+
 /* virtio-mmio has 16 places; a watchdog needs none of them, nor does any other console. */
 static void test_places_for_mmio(void **state)
 {
@@ -287,7 +308,7 @@ int main(void)
 		cmocka_unit_test(test_balloon),         cmocka_unit_test(test_balloon_and_memory),
 		cmocka_unit_test(test_extras),          cmocka_unit_test(test_rng),
 		cmocka_unit_test(test_watchdog),        cmocka_unit_test(test_grace),
-		cmocka_unit_test(test_places_for_mmio),
+		cmocka_unit_test(test_places_for_mmio), cmocka_unit_test(test_sandbox),
 	};
 
 	return cmocka_run_group_tests_name("config-misc", tests, NULL, NULL);
