@@ -301,7 +301,7 @@ static void watch_keys(struct agent_session *s, const uint8_t *keys, size_t len,
 	const uint64_t now = monotonic_ns();
 
 	s->keys.sent += len;
-	if (!s->order.tty || !memchr(keys, CTRL_C, len))
+	if (!s->order.keys || !memchr(keys, CTRL_C, len))
 		return;
 	if (s->keys.ends_at == 0 || taken >= s->keys.ends_at) {
 		s->keys.ends_at = s->keys.sent;

@@ -32,6 +32,7 @@ struct agent_order {
 	const char *workdir;   /* NULL: the user's home */
 	bool workdir_if_there; /* the home if the guest cannot enter `workdir` */
 	bool tty;              /* a terminal; TERM is passed on */
+	bool keys;             /* `in` is a terminal as well, in raw mode: Ctrl-C comes as a byte */
 	uint16_t rows, cols;   /* of it; 0: unknown */
 	bool main;             /* COMMAND of `hull run` */
 	int in, out, err;      /* descriptors, which stay the caller's and keep their flags */

@@ -27,6 +27,7 @@ int command_run_init(struct command_run *run, const struct config_command *comma
 			  .user = command->user,
 			  .workdir = command->workdir,
 			  .tty = wants_terminal(command),
+			  .keys = wants_terminal(command) && isatty(STDIN_FILENO),
 			  .main = main,
 			  .in = STDIN_FILENO,
 			  .out = STDOUT_FILENO,

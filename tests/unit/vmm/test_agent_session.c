@@ -311,7 +311,7 @@ static void press_ctrl_c(struct fx *f)
 static void start_on_terminal(struct fx *f)
 {
 	unsetenv("TERM");
-	f->order.tty = true;
+	f->order.tty = f->order.keys = true;
 	start_command(f);
 	say_u32(f, AGENT_CREDIT, AGENT_STDIN_WINDOW);
 }
@@ -340,6 +340,22 @@ static void a_guest_that_takes_no_keys(void **state)
 	press_ctrl_c(f);
 	while (!agent_session_is_unheard(f->session))
 		assert_int_equal(poll(&news, 1, PATIENCE_MS), 1);
+}
+
+/* Bytes of a file are no keys. */
+static void bytes_that_are_no_keys(void **state)
+{
+	struct fx *f = *state;
+
+	unsetenv("TERM");
+	f->order.tty = true;
+	start_command(f);
+	say_u32(f, AGENT_CREDIT, AGENT_STDIN_WINDOW);
+	wait_state(f, AGENT_RUNS);
+	press_ctrl_c(f);
+	be_patient();
+	press_ctrl_c(f);
+	assert_false(agent_session_is_unheard(f->session));
 }
 
 /* What its command makes of them is its own business. */
@@ -776,6 +792,7 @@ int main(void)
 		CASE(too_many_notes),
 		CASE(a_guest_that_takes_no_keys),
 		CASE(a_guest_that_takes_keys),
+		CASE(bytes_that_are_no_keys),
 		CASE(signals_and_sizes),
 		CASE(a_guest_that_does_not_read),
 		CASE(credit_is_kept_to),
