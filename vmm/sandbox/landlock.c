@@ -68,17 +68,24 @@ static int allow_below(int ruleset, uint64_t handled, int root, bool read_only)
 	return syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &path, 0) < 0 ? -errno : 0;
 }
 
-int landlock_confine(int root, bool read_only)
+int landlock_abi(bool with_root)
 {
 	const int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_VERSION);
-	struct ruleset_attr attr;
-	int ruleset, r = 0;
 
 	if (abi < 0)
 		return -errno;
 	/* Before ABI 2 nobody who is confined can rename from one directory to another. */
-	if (root >= 0 && abi < 2)
-		return -ENOTSUP;
+	return with_root && abi < 2 ? -ENOTSUP : abi;
+}
+
+int landlock_confine(int root, bool read_only)
+{
+	const int abi = landlock_abi(root >= 0);
+	struct ruleset_attr attr;
+	int ruleset, r = 0;
+
+	if (abi < 0)
+		return abi;
 	attr = everything(abi);
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
 	if (ruleset < 0)

@@ -27,6 +27,10 @@ int root_empty(void);
  */
 int root_share(int root, int proc, bool read_only);
 
+/* The ABI, which is more than 0, or -errno; -ENOTSUP: too old for a file server (`with_root`). Changes
+ * nothing. */
+int landlock_abi(bool with_root);
+
 /*
  * Denies all that Landlock knows of. `root`: but for files below that directory (-1: none),
  * `read_only`: and these cannot be changed. Returns the ABI, which is more than 0, or -errno:

@@ -42,8 +42,8 @@ static unsigned wanted_layers(const struct sandbox *sb)
 	switch (sb->kind) {
 	case SANDBOX_WORKER:
 		return is_root ? rooted | 1u << LAYER_UID : rooted;
-	case SANDBOX_FILES:
-		return is_root ? rooted : base;
+	case SANDBOX_FILES: /* else nothing would keep it below its directory */
+		return is_root || landlock_abi(true) < 0 ? rooted : base;
 	case SANDBOX_DECODER:
 		break;
 	}
@@ -96,8 +96,8 @@ static pid_t fork_into_namespaces(struct sandbox *sb)
 
 	if (geteuid() == 0)
 		pid = clone_into(sb, mine);
-	if (pid < 0 && sb->kind == SANDBOX_WORKER)
-		pid = clone_into(sb, SIX_NAMESPACES | CLONE_NEWUSER);
+	if (pid < 0 && (sb->kind == SANDBOX_WORKER || geteuid() != 0))
+		pid = clone_into(sb, mine | CLONE_NEWUSER);
 	return pid;
 }
 

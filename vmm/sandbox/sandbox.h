@@ -59,7 +59,8 @@
  *
  * Fallbacks. A host that refuses namespaces (a sysctl, AppArmor, a container's filter, a chroot)
  * leaves a worker without [namespaces] and [root]: Landlock and the filters keep it from files,
- * sockets and processes. Without Landlock, namespaces and the empty root do. Without both the
+ * sockets and processes. Without Landlock, namespaces and the empty root do; a rootless file
+ * server then takes the user namespace, too, and other owners look the same. Without both the
  * filters are what holds. With SANDBOX_STRICT a missing layer is an error that names it; `hull
  * doctor` tells which are there and how to get the others.
  */
