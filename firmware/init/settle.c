@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,10 +47,14 @@ static void unescape_mount(char *text)
 	*to = '\0';
 }
 
-static void sync_mount(const char *dir)
+/* A file may be mounted, too, and devices do something when they are opened. */
+static void sync_mount(const char *path)
 {
-	int fd = open(dir, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	int fd = -1;
 
+	if (stat(path, &st) == 0 && (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)))
+		fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return;
 	syncfs(fd);
