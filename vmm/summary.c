@@ -316,7 +316,7 @@ static int stopped(const struct vm_config *config, int log, const struct report 
 {
 	char text[96];
 
-	if (e->root_lost)
+	if (e->share_lost)
 		return summary_failed(config, log, e->share_text);
 	if (e->no_boot || e->agent_lost)
 		return gave_up(config, log, r, e);
@@ -403,7 +403,7 @@ static int status_of(const struct vm_config *config, int log, const struct repor
 	case OUTCOME_NONE:
 		break;
 	}
-	if (e->killed_by_us || e->root_lost || e->no_boot || e->agent_lost)
+	if (e->killed_by_us || e->share_lost || e->no_boot || e->agent_lost)
 		return stopped(config, log, r, e);
 	return worker_died(config, log, e);
 }

@@ -20,7 +20,7 @@ struct ending {
 	bool timed_out;     /* --timeout expired */
 	bool killed_by_us;  /* the worker did not stop when asked */
 	bool unheard;       /* the guest does not take Ctrl-C on COMMAND's terminal */
-	bool root_lost;     /* the file server of --root has gone; `share_text` says how */
+	bool share_lost;    /* a file server has gone, and nothing works without; `share_text` says how */
 	char share_text[512];
 	bool no_boot;      /* COMMAND: the guest gave no sign of life */
 	uint64_t quiet_ns; /* for so long */

@@ -522,7 +522,8 @@ static int start_server(struct supervisor *s, struct err *err)
 
 /*
  * A file server ends with its worker. Before that a guest waits for it for ever: its kernel does not heed a
- * device that asks to be reset. Without its root it can do nothing more.
+ * device that asks to be reset. Without its root it can do nothing more; COMMAND's cannot even end, as it
+ * syncs its files first.
  */
 static void share_ended(struct supervisor *s, unsigned index, int wait_status)
 {
@@ -543,8 +544,8 @@ static void share_ended(struct supervisor *s, unsigned index, int wait_status)
 	else
 		snprintf(text + n, sizeof(s->ending.share_text) - (size_t)n, "ended with status %d",
 			 WEXITSTATUS(wait_status));
-	if (is_root) {
-		s->ending.root_lost = true;
+	if (is_root || s->config->command.argv) {
+		s->ending.share_lost = true;
 		stop(s);
 	} else {
 		summary_share_lost(s->config, s->res->log, text);

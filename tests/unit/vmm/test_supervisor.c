@@ -634,12 +634,21 @@ static void wait_for_words(const char *words)
 
 static void goes_on_without(struct report *report, int control)
 {
-	int fd = start_agent(control);
-
+	(void)control;
 	kill(fixture.shares->pids[0], SIGKILL);
 	wait_for_words("/y was killed by signal 9");
-	say_frame(fd, AGENT_EXITED, 6);
-	stops_when_told(report, control);
+	end(report, OUTCOME_POWEROFF);
+}
+
+/* COMMAND could not even end. */
+static void a_share_of_the_command_that_is_lost(void **state)
+{
+	struct fixture *f = *state;
+	struct share_processes shares = {0};
+
+	share_with(f, &shares, false);
+	assert_int_equal(command(f, kills_its_server), 125);
+	assert_true(said(f, "hull: the file server of --share /x:/y was killed by signal 9 (Killed)\n"));
 }
 
 static void a_share_that_is_lost(void **state)
@@ -648,7 +657,7 @@ static void a_share_that_is_lost(void **state)
 	struct share_processes shares = {0};
 
 	share_with(f, &shares, false);
-	assert_int_equal(command(f, goes_on_without), 6);
+	assert_int_equal(supervise_with(f, goes_on_without), 0);
 	assert_true(
 		said(f, "hull: warning: the file server of --share /x:/y was killed by signal 9 (Killed): "));
 	assert_int_equal(shares.pids[0], 0);
@@ -1155,6 +1164,7 @@ int main(void)
 		CASE(a_machine_that_has_gone),
 		CASE(a_root_that_is_lost),
 		CASE(a_share_that_is_lost),
+		CASE(a_share_of_the_command_that_is_lost),
 		CASE(a_server_that_just_ends),
 		CASE(an_interrupt_is_the_commands),
 		CASE(a_second_interrupt_kills),
