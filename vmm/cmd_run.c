@@ -79,6 +79,7 @@ static int start(const struct vm_config *config, struct resources *res, struct s
 {
 	struct share_messages messages = {.notes = report->share_notes};
 	struct err err = {0};
+	bool from_cache = false;
 	int r = resources_open(res, config, &err);
 
 	if (r < 0)
@@ -87,7 +88,8 @@ static int start(const struct vm_config *config, struct resources *res, struct s
 	report_phase(report, PHASE_OPEN);
 	warn_of_owners(config, res->log);
 	r = kernel_cache_get(&res->kernel, min_u64(config->memory, max_decoded_bytes), &res->decoded,
-			     &report->from_cache, &err);
+			     &from_cache, &err);
+	report->from_cache = from_cache;
 	if (r == 0)
 		r = add_own_initrd(config, res, &err);
 	if (r == 0)

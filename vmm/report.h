@@ -53,8 +53,9 @@ enum { REPORT_TAIL_BYTES = 8192 };
 struct report {
 	uint64_t phase_ns[PHASES]; /* CLOCK_MONOTONIC; 0: not reached */
 	uint64_t console_ns;       /* CLOCK_MONOTONIC, of the last output on the console; atomic */
-	bool from_cache;           /* PHASE_DECODE found a decoded kernel */
-	bool paused;               /* the vCPUs are held back now; for who asks while it runs */
+	/* No bool: the worker may write any byte. */
+	uint8_t from_cache; /* 1: PHASE_DECODE found a decoded kernel */
+	uint8_t paused;     /* 1: the vCPUs are held back now; for who asks while it runs; atomic */
 	enum outcome outcome;
 	char text[320]; /* one line about the outcome, may be "" */
 	char registers[768];

@@ -72,8 +72,6 @@ static void summarize(uint8_t how, uint8_t outcome, const uint8_t *data, size_t 
 	config.command.argv = how & 8 ? argv : NULL;
 	config.command.argc = how & 8 ? 1 : 0;
 	fill_report(&report, data, size);
-	*(volatile bool *)&report.from_cache = how & 16;
-	*(volatile bool *)&report.paused = how & 32;
 	if (!(how & 64))
 		report.outcome = (enum outcome)(outcome % 16);
 	require(saved >= 0 && dup2(log, STDERR_FILENO) == STDERR_FILENO);
