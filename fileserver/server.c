@@ -8,14 +8,17 @@
  *not read makes us wait, and loses nothing.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "hull/syscalls.h"
 #include "hull/util.h"
 #include "session.h"
 
@@ -405,6 +408,8 @@ static int prepare(struct fs *fs, struct err *err)
 		r = inodes_create(fs);
 	if (r == 0)
 		r = loop_io_add(&fs->loop, &fs->link_io);
+	if (r == 0 && fs->share.confine)
+		fs->share.confine(ROLE_FILES);
 	return r < 0 ? err_errno(err, r, "file server") : 0;
 }
 
@@ -446,3 +451,40 @@ int file_server_run(const struct file_share *share, int link, struct err *err)
 	finish(fs);
 	return r;
 }
+
+/* Of the whole server. Paths are names below the share, or numbers of descriptors below /proc/self/fd. */
+const struct syscall_rule file_server_syscalls[] = {
+	{SYS_openat2, ROLE_FILES, {{0}}, "a name, never beyond the share", NULL},
+	{SYS_openat, ROLE_FILES, {{0}}, "another descriptor of what one is open of", NULL},
+	{SYS_close, ROLE_FILES, {{0}}, "the same", NULL},
+	{SYS_newfstatat, ROLE_FILES, {{0}}, "fstat()", NULL},
+	{SYS_statx, ROLE_FILES, {{0}}, "attributes", NULL},
+	{SYS_fstatfs, ROLE_FILES, {{0}}, "what a file system is; statvfs()", NULL},
+	{SYS_fcntl, ROLE_FILES, {SYSCALL_ARG(1, F_GETFL)}, "locks, copies of descriptors", NULL},
+	{SYS_fcntl, ROLE_FILES, {SYSCALL_ARG(1, F_DUPFD_CLOEXEC)}, "locks, copies of descriptors", NULL},
+	{SYS_fcntl, ROLE_FILES, {SYSCALL_ARG(1, F_OFD_SETLK)}, "locks, copies of descriptors", NULL},
+	{SYS_fcntl, ROLE_FILES, {SYSCALL_ARG(1, F_OFD_GETLK)}, "locks, copies of descriptors", NULL},
+	{SYS_flock, ROLE_FILES, {{0}}, "locks", NULL},
+	{SYS_chmod, ROLE_FILES, {{0}}, "modes", NULL},
+	{SYS_ftruncate, ROLE_FILES, {{0}}, "sizes", NULL},
+	{SYS_utimensat, ROLE_FILES, {{0}}, "times", NULL},
+	{SYS_getxattr, ROLE_FILES, {{0}}, "extended attributes, owners among them", NULL},
+	{SYS_setxattr, ROLE_FILES, {{0}}, "extended attributes, owners among them", NULL},
+	{SYS_listxattr, ROLE_FILES, {{0}}, "extended attributes, owners among them", NULL},
+	{SYS_removexattr, ROLE_FILES, {{0}}, "extended attributes, owners among them", NULL},
+	{SYS_getdents64, ROLE_FILES, {{0}}, "directories", NULL},
+	{SYS_lseek, ROLE_FILES, {{0}}, "places in files and directories", NULL},
+	{SYS_preadv2, ROLE_FILES, {{0}}, "content", NULL},
+	{SYS_pwritev2, ROLE_FILES, {{0}}, "content", NULL},
+	{SYS_fallocate, ROLE_FILES, {{0}}, "content", NULL},
+	{SYS_copy_file_range, ROLE_FILES, {{0}}, "content", NULL},
+	{SYS_fsync, ROLE_FILES, {{0}}, "to disk", NULL},
+	{SYS_fdatasync, ROLE_FILES, {{0}}, "to disk", NULL},
+	{SYS_mkdirat, ROLE_FILES, {{0}}, "names", NULL},
+	{SYS_symlinkat, ROLE_FILES, {{0}}, "names", NULL},
+	{SYS_linkat, ROLE_FILES, {{0}}, "names", NULL},
+	{SYS_unlinkat, ROLE_FILES, {{0}}, "names", NULL},
+	{SYS_renameat2, ROLE_FILES, {{0}}, "names", NULL},
+	{SYS_readlinkat, ROLE_FILES, {{0}}, "names", NULL},
+	{0},
+};

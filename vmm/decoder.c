@@ -31,8 +31,10 @@ static _Noreturn void decoder(struct job *job, struct result *result)
 
 	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write */
 	r = sandbox_confine(&job->sandbox, &err);
-	if (r == 0)
+	if (r == 0) {
+		sandbox_thread(ROLE_DECODER);
 		r = job->fn(job->arg, &err);
+	}
 	result->err = err;
 	result->code = r;
 	_exit(0);
@@ -52,8 +54,12 @@ static int wait_for(pid_t pid)
 /* Judges a copy of the result: the process is not trusted. */
 static int judge(struct result *result, int status, const char *what, struct err *err)
 {
+	char text[SANDBOX_VIOLATION_TEXT];
+
 	if (status < 0)
 		return err_errno(err, status, "%s: cannot start the decoder", what);
+	if (sandbox_violation(&result->note, status, "the decoder", text, sizeof(text)))
+		return err_set(err, -EINVAL, "%s: %s", what, text);
 	if (WIFSIGNALED(status))
 		return err_set(err, -EINVAL, "%s: the decoder was killed by signal %d (%s)", what,
 			       WTERMSIG(status), strsignal(WTERMSIG(status)));

@@ -9,7 +9,7 @@
 
 enum { STACK_BYTES = 1 << 20 };
 
-int io_thread_init(struct io_thread *io, const char *name, syscall_confine confine,
+int io_thread_init(struct io_thread *io, const char *name, enum syscall_role role, syscall_confine confine,
 		   void (*failed)(void *arg, const char *text), void *arg, struct err *err)
 {
 	int r;
@@ -22,6 +22,7 @@ int io_thread_init(struct io_thread *io, const char *name, syscall_confine confi
 		return r;
 	}
 	io->name = name;
+	io->role = role;
 	io->confine = confine;
 	io->failed = failed;
 	io->arg = arg;
@@ -48,7 +49,7 @@ int io_thread_start(struct io_thread *io, struct err *err)
 	if (!io->made || io->thread.started)
 		return 0;
 	io->thread = (struct thread){
-		.role = ROLE_IO,
+		.role = io->role,
 		.confine = io->confine,
 		.stack_bytes = STACK_BYTES,
 		.run = run,

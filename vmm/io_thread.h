@@ -16,6 +16,7 @@
 struct io_thread {
 	struct loop loop;
 	const char *name; /* of the thread */
+	enum syscall_role role;
 	syscall_confine confine;
 	struct thread thread;
 	bool made; /* the loop is there */
@@ -24,8 +25,8 @@ struct io_thread {
 	void *arg;
 };
 
-/* Makes the loop. Nothing when there is one. `confine` gives the thread its filter (hull/syscalls.h). */
-int io_thread_init(struct io_thread *io, const char *name, syscall_confine confine,
+/* Makes the loop. Nothing when there is one. The thread's role: ROLE_IO or ROLE_NET. */
+int io_thread_init(struct io_thread *io, const char *name, enum syscall_role role, syscall_confine confine,
 		   void (*failed)(void *arg, const char *text), void *arg, struct err *err);
 
 /* Starts the thread; nothing without a loop. */

@@ -560,7 +560,7 @@ static int start_threads(struct machine *m, struct err *err)
 	vcpu_gate_close(&m->gate);
 	for (unsigned i = 0; i < m->vcpu_count && r == 0; i++)
 		r = vcpu_start(&m->vcpus[i], err);
-	for (unsigned i = 0; i < m->vcpu_count && r == 0; i++)
+	for (unsigned i = 0; i < m->vcpu_count; i++)
 		vcpu_await(&m->vcpus[i]);
 	return r;
 }

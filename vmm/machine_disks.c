@@ -117,7 +117,7 @@ int machine_disks_build(struct machine *m, struct err *err)
 		return err_errno(err, -ENOMEM, "disks");
 	m->disks = disks;
 	disks->machine = m;
-	r = io_thread_init(&disks->io, "hull-io", sandbox_thread, machine_loop_failed, m, err);
+	r = io_thread_init(&disks->io, "hull-io", ROLE_IO, sandbox_thread, machine_loop_failed, m, err);
 	if (r < 0)
 		return r;
 	loop_lock(&disks->io.loop);
@@ -150,11 +150,10 @@ bool machine_disks_report_full(struct machine_disks *disks)
 	return any;
 }
 
-void machine_disks_resume(struct machine_disks *disks)
+static void resume(void *arg)
 {
-	if (!disks)
-		return;
-	loop_lock(&disks->io.loop);
+	struct machine_disks *disks = arg;
+
 	for (unsigned i = 0; i < disks->count; i++) {
 		struct virtio_dev *dev = disks->disks[i].virtio.dev;
 
@@ -163,6 +162,14 @@ void machine_disks_resume(struct machine_disks *disks)
 		if (dev->type->resume)
 			dev->type->resume(dev);
 	}
+}
+
+void machine_disks_resume(struct machine_disks *disks)
+{
+	if (!disks)
+		return;
+	loop_lock(&disks->io.loop);
+	loop_call(&disks->io.loop, resume, disks);
 	loop_unlock(&disks->io.loop);
 }
 
@@ -189,24 +196,38 @@ static int drain(struct block_backend *backend)
 	return flush.result;
 }
 
+struct last_drain {
+	struct machine_disks *disks;
+	struct err *err;
+	int first; /* error */
+};
+
+static void drain_all(void *arg)
+{
+	struct last_drain *d = arg;
+
+	for (unsigned i = 0; i < d->disks->count; i++) {
+		struct machine_disk *disk = &d->disks->disks[i];
+		int r = disk->backend ? drain(disk->backend) : 0;
+
+		if (r < 0 && d->first == 0)
+			d->first = err_errno(d->err, r, "disk %s: what the guest wrote is perhaps lost",
+					     disk->config->path);
+	}
+}
+
+/* By the disks' thread, as the system calls are its own. */
 int machine_disks_stop(struct machine_disks *disks, struct err *err)
 {
-	int first = 0;
+	struct last_drain d = {.disks = disks, .err = err};
 
 	if (!disks)
 		return 0;
-	io_thread_stop(&disks->io);
 	loop_lock(&disks->io.loop);
-	for (unsigned i = 0; i < disks->count; i++) {
-		struct machine_disk *disk = &disks->disks[i];
-		int r = disk->backend ? drain(disk->backend) : 0;
-
-		if (r < 0 && first == 0)
-			first = err_errno(err, r, "disk %s: what the guest wrote is perhaps lost",
-					  disk->config->path);
-	}
+	loop_call(&disks->io.loop, drain_all, &d);
 	loop_unlock(&disks->io.loop);
-	return first;
+	io_thread_stop(&disks->io);
+	return d.first;
 }
 
 static void destroy_disk(struct machine_disk *disk)

@@ -124,7 +124,7 @@ int machine_nets_build(struct machine *m, struct err *err)
 		return err_errno(err, -ENOMEM, "networks");
 	m->nets = nets;
 	nets->machine = m;
-	r = io_thread_init(&nets->io, "hull-net", sandbox_thread, machine_loop_failed, m, err);
+	r = io_thread_init(&nets->io, "hull-net", ROLE_NET, sandbox_thread, machine_loop_failed, m, err);
 	if (r < 0)
 		return r;
 	loop_lock(&nets->io.loop);

@@ -52,6 +52,7 @@ struct file_share share_process_settings(const struct vm_config *config, unsigne
 		.gid = getgid(),
 		.guest_uid = user,
 		.guest_gid = user,
+		.confine = sandbox_thread,
 	};
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "hull/util.h"
+#include "sandbox/filter.h"
 #include "supervisor.h"
 
 enum { TAIL_LINES = 15, LINE_BYTES = 1200, WAIT_MS = 1000 };
@@ -297,6 +298,18 @@ static int fatal_signal(int wait_status)
 	return WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
 }
 
+/* Whatever the outcome was to be: it is not to be believed. */
+static bool broke_rules(const struct vm_config *config, int log, const struct report *r,
+			const struct ending *e)
+{
+	char text[SANDBOX_VIOLATION_TEXT];
+
+	if (!sandbox_violation(&r->worker_note, e->wait_status, "the worker", text, sizeof(text)))
+		return false;
+	summary_failed(config, log, text);
+	return true;
+}
+
 static int worker_died(const struct vm_config *config, int log, const struct ending *e)
 {
 	const int sig = fatal_signal(e->wait_status);
@@ -415,6 +428,8 @@ int summary_print(const struct vm_config *config, int log, const struct report *
 	const struct report *r = &copy;
 	int status;
 
+	if (broke_rules(config, log, r, ending))
+		return EXIT_HULL_FAILED;
 	status = has_status(ending->command)
 			 ? summary_command(config, log, ending->command, config->command.argv[0])
 			 : status_of(config, log, r, ending);

@@ -3,6 +3,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -176,6 +177,7 @@ void worker_main(const struct vm_config *config, const struct resources *res, st
 
 	set_signals();
 	prctl(PR_SET_NAME, "hull-worker");
+	mallopt(M_ARENA_MAX, 1); /* others would be grown by calls that few threads may make */
 	r = sandbox_confine(sandbox, &err);
 	report_phase(report, PHASE_CONFINE);
 	if (r == 0)

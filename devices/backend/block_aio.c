@@ -14,8 +14,10 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 
 #include "block_engine.h"
+#include "hull/syscalls.h"
 #include "hull/util.h"
 
 enum { EVENTS_AT_ONCE = 32 };
@@ -167,4 +169,11 @@ const struct io_engine_ops block_aio_ops = {
 	.commit = aio_commit,
 	.wait = aio_wait,
 	.destroy = aio_destroy,
+};
+
+const struct syscall_rule block_aio_syscalls[] = {
+	{SYS_io_submit, ROLE_IO, {{0}}, "requests of disks", NULL},
+	{SYS_io_getevents, ROLE_IO, {{0}}, "those that have ended", NULL},
+	{SYS_io_destroy, ROLE_MAIN, {{0}}, "the end of a disk", NULL},
+	{0},
 };

@@ -27,10 +27,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "block_attempt.h"
 #include "block_engine.h"
 #include "block_limits.h"
+#include "hull/syscalls.h"
 #include "hull/util.h"
 
 enum {
@@ -598,3 +600,8 @@ int block_raw_create(struct block_backend **ret_backend, struct loop *loop,
 	*ret_backend = &raw->backend;
 	return 0;
 }
+
+const struct syscall_rule block_raw_syscalls[] = {
+	{SYS_poll, ROLE_IO, {{0}}, "drains a disk that makes no progress", NULL},
+	{0},
+};

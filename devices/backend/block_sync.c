@@ -19,9 +19,11 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "block_engine.h"
+#include "hull/syscalls.h"
 #include "hull/thread.h"
 #include "hull/util.h"
 
@@ -262,4 +264,14 @@ const struct io_engine_ops block_sync_ops = {
 	.commit = sync_commit,
 	.wait = sync_wait,
 	.destroy = sync_destroy,
+};
+
+const struct syscall_rule block_sync_syscalls[] = {
+	{SYS_preadv, ROLE_DISK, {{0}}, "the methods of enum block_method", NULL},
+	{SYS_pwritev, ROLE_DISK, {{0}}, "the same", NULL},
+	{SYS_fdatasync, ROLE_DISK, {{0}}, "the same", NULL},
+	{SYS_fallocate, ROLE_DISK, {{0}}, "the same", NULL},
+	{SYS_ioctl, ROLE_DISK, {SYSCALL_ARG(1, BLKDISCARD)}, "the same", NULL},
+	{SYS_write, ROLE_DISK, {{0}}, "tells the loop", NULL},
+	{0},
 };

@@ -21,8 +21,10 @@
 #include <liburing.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 
 #include "block_engine.h"
+#include "hull/syscalls.h"
 #include "hull/util.h"
 
 struct block_uring {
@@ -214,4 +216,15 @@ const struct io_engine_ops block_uring_ops = {
 	.commit = uring_commit,
 	.wait = uring_wait,
 	.destroy = uring_destroy,
+};
+
+const struct syscall_rule block_uring_syscalls[] = {
+	{SYS_io_uring_enter,
+	 ROLE_IO,
+	 {{0}},
+	 "requests of disks",
+	 NULL},
+	{SYS_close, ROLE_MAIN, {{0}}, "the end of a ring", NULL},
+	{SYS_munmap, ROLE_MAIN, {{0}}, "the same", NULL},
+	{0},
 };

@@ -39,7 +39,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
+#include "hull/syscalls.h"
 #include "hull/util.h"
 
 enum {
@@ -515,3 +517,9 @@ int net_stream_create(struct net_backend **ret_backend, struct loop *loop, int f
 	*ret_backend = &s->backend;
 	return 0;
 }
+
+const struct syscall_rule net_stream_syscalls[] = {
+	{SYS_sendmmsg, ROLE_NET, {{0}}, "packets to passt", NULL},
+	{SYS_recvfrom, ROLE_NET, {{0}}, "packets from it", NULL},
+	{0},
+};

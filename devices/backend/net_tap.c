@@ -37,8 +37,10 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "hull/syscalls.h"
 #include "hull/util.h"
 
 /* Newer than the headers of some distributions: <linux/if_tun.h>, virtio 1.3, 5.1.3. */
@@ -490,3 +492,15 @@ int net_tap_create(struct net_backend **ret_backend, struct loop *loop, const st
 	*ret_backend = &tap->backend;
 	return 0;
 }
+
+const struct syscall_rule net_tap_syscalls[] = {
+	{SYS_readv, ROLE_NET, {{0}}, "packets", NULL},
+	{SYS_writev, ROLE_NET, {{0}}, "packets", NULL},
+	{SYS_recvfrom, ROLE_NET, {{0}}, "news of interfaces", NULL},
+	{SYS_ioctl, ROLE_NET, {SYSCALL_ARG(1, TUNGETIFF)}, "whether the interface is there", NULL},
+	{SYS_ioctl, ROLE_NET, {SYSCALL_ARG(1, SIOCGIFHWADDR)}, "whether it is ours", NULL},
+	{SYS_ioctl, ROLE_NET, {SYSCALL_ARG(1, SIOCGIFFLAGS)}, "whether it is up", NULL},
+	{SYS_ioctl, ROLE_NET | ROLE_MAIN, {SYSCALL_ARG(1, TUNSETOFFLOAD)}, "what the driver can do", NULL},
+	{SYS_ioctl, ROLE_NET | ROLE_MAIN, {SYSCALL_ARG(1, TUNSETQUEUE)}, "how many queues it has", NULL},
+	{0},
+};

@@ -25,7 +25,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
+#include "hull/syscalls.h"
 #include "hull/util.h"
 
 enum { OUT_BYTES = 64 << 10 };
@@ -317,3 +319,11 @@ void stream_socket_destroy(struct stream_socket *s)
 	loop_io_del(s->loop, &s->listener);
 	free(s);
 }
+
+const struct syscall_rule stream_socket_syscalls[] = {
+	{SYS_accept4, ROLE_MAIN, {{0}}, "a client of a console port", NULL},
+	{SYS_sendto, ROLE_MAIN, {{0}}, "bytes to it", NULL},
+	{SYS_recvfrom, ROLE_MAIN, {{0}}, "bytes from it", NULL},
+	{SYS_close, ROLE_MAIN, {{0}}, "its end", NULL},
+	{0},
+};

@@ -28,12 +28,15 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "console_watch.h"
 #include "hull/sink.h"
+#include "hull/syscalls.h"
 #include "hull/util.h"
 
 enum {
@@ -68,6 +71,7 @@ struct stream_stdio {
 	struct loop_io io;
 	/* on_demand: tells the device of the file; else: in[] is full and nobody reads */
 	struct loop_timer timer;
+	struct loop_task refill;
 	struct loop_timer retry; /* armed: in_fd is not read before, see input_failed() */
 	enum guard guard;
 	bool on_demand;  /* in_fd is a regular file */
@@ -221,6 +225,16 @@ static void input_ready(struct loop_io *io, uint32_t events)
 	tell_device(s);
 }
 
+/* What a read by another thread, a vCPU, has left to do. */
+static void refill(struct loop_task *task)
+{
+	struct stream_stdio *s = container_of(task, struct stream_stdio, refill);
+
+	update_watch(s);
+	if (s->on_demand)
+		tell_device(s);
+}
+
 static void timer_expired(struct loop_timer *timer)
 {
 	struct stream_stdio *s = container_of(timer, struct stream_stdio, timer);
@@ -244,24 +258,6 @@ static void retry_expired(struct loop_timer *timer)
 	update_watch(s);
 }
 
-/* A part of stdio_read() that is done on the loop's thread. */
-struct refill {
-	struct stream_stdio *s;
-	bool got; /* there is something in in[] */
-};
-
-static void refill(void *arg)
-{
-	struct refill *r = arg;
-
-	r->got = read_input(r->s);
-}
-
-static void watch_again(void *arg)
-{
-	update_watch(arg);
-}
-
 static size_t in_take(struct stream_stdio *s, uint8_t *buf, size_t len)
 {
 	size_t n = 0;
@@ -280,20 +276,19 @@ static size_t stdio_read(struct stream *stream, void *buf, size_t len)
 	uint8_t *p = buf;
 	size_t n = in_take(s, p, len);
 
-	struct refill more = {.s = s, .got = s->on_demand};
+	const bool here = loop_is_here(s->loop);
 
-	while (more.got && n < len && !s->ended) {
-		more.got = false;
-		loop_call(s->loop, refill, &more);
+	while (here && s->on_demand && n < len && !s->ended && read_input(s))
 		n += in_take(s, p + n, len - n);
-	}
 	if (!s->on_demand) {
 		s->discarding = false;
 		if (in_room(s) >= IN_ROOM_MIN)
 			loop_timer_cancel(s->loop, &s->timer);
-		if (!s->io.added)
-			loop_call(s->loop, watch_again, s);
 	}
+	if (here)
+		update_watch(s);
+	else if (!s->ended && (s->on_demand ? n < len : !s->io.added))
+		loop_post(s->loop, &s->refill);
 	return n;
 }
 
@@ -374,6 +369,7 @@ static int start_input(struct stream_stdio *s, struct err *err)
 	s->io.ready = input_ready;
 	s->timer.expired = timer_expired;
 	s->retry.expired = retry_expired;
+	s->refill.run = refill;
 	if (s->config.in_fd < 0) {
 		s->ended = true;
 		return 0;
@@ -444,3 +440,12 @@ void stream_stdio_destroy(struct stream_stdio *s)
 	fd_close(&s->room_fd);
 	free(s);
 }
+
+const struct syscall_rule stream_stdio_syscalls[] = {
+	{SYS_read, ROLE_MAIN, {{0}}, "input", NULL},
+	{SYS_recvfrom, ROLE_MAIN, {{0}}, "input from a socket", NULL},
+	{SYS_poll, ROLE_MAIN, {{0}}, "input where a read may block", NULL},
+	{SYS_ioctl, ROLE_MAIN, {SYSCALL_ARG(1, TIOCGPGRP)}, "whether the terminal is ours now", NULL},
+	{SYS_getpgrp, ROLE_MAIN, {{0}}, "the same", NULL},
+	{0},
+};

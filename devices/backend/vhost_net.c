@@ -24,7 +24,9 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 
+#include "hull/syscalls.h"
 #include "hull/util.h"
 
 enum {
@@ -306,3 +308,53 @@ void vhost_net_stop(struct vhost_net *v)
 		v->rings[i].vq = NULL;
 	}
 }
+
+/* The main thread ends what still runs when the machine ends. */
+const struct syscall_rule vhost_net_syscalls[] = {
+	{SYS_ioctl,
+	 ROLE_NET,
+	 {SYSCALL_ARG(1, VHOST_SET_FEATURES)},
+	 "rings start, stop, or tell another eventfd",
+	 NULL},
+	{SYS_ioctl,
+	 ROLE_NET,
+	 {SYSCALL_ARG(1, VHOST_SET_VRING_NUM)},
+	 "rings start, stop, or tell another eventfd",
+	 NULL},
+	{SYS_ioctl,
+	 ROLE_NET,
+	 {SYSCALL_ARG(1, VHOST_SET_VRING_ADDR)},
+	 "rings start, stop, or tell another eventfd",
+	 NULL},
+	{SYS_ioctl,
+	 ROLE_NET,
+	 {SYSCALL_ARG(1, VHOST_SET_VRING_BASE)},
+	 "rings start, stop, or tell another eventfd",
+	 NULL},
+	{SYS_ioctl,
+	 ROLE_NET | ROLE_MAIN,
+	 {SYSCALL_ARG(1, VHOST_SET_VRING_KICK)},
+	 "rings start, stop, or tell another eventfd",
+	 NULL},
+	{SYS_ioctl,
+	 ROLE_NET | ROLE_MAIN,
+	 {SYSCALL_ARG(1, VHOST_SET_VRING_CALL)},
+	 "rings start, stop, or tell another eventfd",
+	 NULL},
+	{SYS_ioctl,
+	 ROLE_NET | ROLE_MAIN,
+	 {SYSCALL_ARG(1, VHOST_SET_VRING_ERR)},
+	 "rings start, stop, or tell another eventfd",
+	 NULL},
+	{SYS_ioctl,
+	 ROLE_NET | ROLE_MAIN,
+	 {SYSCALL_ARG(1, VHOST_GET_VRING_BASE)},
+	 "rings start, stop, or tell another eventfd",
+	 NULL},
+	{SYS_ioctl,
+	 ROLE_NET | ROLE_MAIN,
+	 {SYSCALL_ARG(1, VHOST_NET_SET_BACKEND)},
+	 "rings start, stop, or tell another eventfd",
+	 NULL},
+	{0},
+};

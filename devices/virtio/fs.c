@@ -31,9 +31,11 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "hull/fs_link.h"
+#include "hull/syscalls.h"
 #include "hull/util.h"
 
 enum {
@@ -435,4 +437,10 @@ const struct virtio_type virtio_fs_type = {
 	.failed = fs_failed,
 	.drain = fs_drain,
 	.destroy = fs_destroy,
+};
+
+const struct syscall_rule virtio_fs_syscalls[] = {
+	{SYS_shutdown, ROLE_MAIN, {{0}}, "ends a file server that talks nonsense", NULL},
+	{SYS_close, ROLE_MAIN, {{0}}, "what it sent", NULL},
+	{0},
 };

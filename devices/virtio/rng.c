@@ -16,7 +16,9 @@
 #include <errno.h>
 #include <linux/virtio_ids.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 
+#include "hull/syscalls.h"
 #include "hull/util.h"
 
 enum {
@@ -191,4 +193,9 @@ const struct virtio_type virtio_rng_type = {
 	.kick = rng_kick,
 	.reset = rng_reset,
 	.destroy = rng_reset,
+};
+
+const struct syscall_rule rng_syscalls[] = {
+	{SYS_getrandom, ROLE_MAIN, {{0}}, "random numbers of the host", NULL},
+	{0},
 };

@@ -18,7 +18,9 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
+#include "hull/syscalls.h"
 #include "hull/util.h"
 
 /* ---- buffers: mapped, so that what was used once goes back to the host ---- */
@@ -173,3 +175,21 @@ void vsock_flush(struct vsock_connection *c)
 	}
 	update_credit(c);
 }
+
+/* Of the whole device; the main thread brings connected sockets, and ends what is there at the end. */
+const struct syscall_rule vsock_syscalls[] = {
+	{SYS_accept4, ROLE_NET, {{0}}, "a connection to the guest", NULL},
+	{SYS_recvfrom, ROLE_NET, {{0}}, "its first line; whether it has ended", NULL},
+	{SYS_sendto, ROLE_NET | ROLE_MAIN, {{0}}, "the answer to that line", NULL},
+	{SYS_recvmsg, ROLE_NET | ROLE_MAIN, {{0}}, "bytes to the guest", NULL},
+	{SYS_sendmsg, ROLE_NET, {{0}}, "bytes to the host", NULL},
+	{SYS_shutdown, ROLE_NET | ROLE_MAIN, {{0}}, "half of a connection has ended", NULL},
+	{SYS_close, ROLE_NET | ROLE_MAIN, {{0}}, "all of it has", NULL},
+	{SYS_mmap,
+	 ROLE_NET,
+	 {SYSCALL_BITS(2, PROT_READ | PROT_WRITE)},
+	 "bytes that the host does not take yet",
+	 NULL},
+	{SYS_munmap, ROLE_NET | ROLE_MAIN, {{0}}, "the same", NULL},
+	{0},
+};

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "hull/err.h"
+#include "hull/syscalls.h"
 
 /* How long the guest may believe what it was told about files. */
 enum file_cache {
@@ -29,6 +30,7 @@ struct file_share {
 	uint32_t gid; /* ... and to guest_gid; all other owners keep their numbers */
 	uint32_t guest_uid;
 	uint32_t guest_gid;
+	syscall_confine confine; /* called with ROLE_FILES when all is prepared; NULL: nothing */
 };
 
 /*

@@ -137,6 +137,10 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
  */
 void loop_call(struct loop *loop, void (*fn)(void *arg), void *arg);
 
+/* Whether loop_call() would call at once: the caller is the loop's thread, or there was none yet. Lock held.
+ */
+bool loop_is_here(const struct loop *loop);
+
 /* Waits until a thread is in loop_run(), or was. Lock not held. */
 void loop_await_run(struct loop *loop);
 

@@ -17,14 +17,15 @@
 enum syscall_role {
 	ROLE_VCPU = 1 << 0,    /* the vCPUs; they do devices' work, too, with the loop's lock held */
 	ROLE_MAIN = 1 << 1,    /* the worker's main thread: the main loop, and the end of the machine */
-	ROLE_IO = 1 << 2,      /* the loops of the disks and of the networks */
+	ROLE_IO = 1 << 2,      /* the loop of the disks */
 	ROLE_DISK = 1 << 3,    /* the threads of block_sync */
 	ROLE_WRITER = 1 << 4,  /* the threads of sinks */
 	ROLE_FILES = 1 << 5,   /* a file server: a process of its own, with one thread */
 	ROLE_DECODER = 1 << 6, /* a decoder: likewise */
+	ROLE_NET = 1 << 7,     /* the loop of the networks and of vsock */
 };
 
-enum { SYSCALL_ROLES = 7, SYSCALL_MAX_ARGS = 3 };
+enum { SYSCALL_ROLES = 8, SYSCALL_MAX_ARGS = 3 };
 
 /* In place of a value: the caller's own process id, which is known when the filter is loaded. */
 #define SYSCALL_OWN_PID UINT32_C(0x7fedcba9)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A thread of hull's: with a name, a role and a filter of system calls, a small stack, and all
- * signals blocked, as they are other threads' business.
+ * A thread of hull's: with a name, a role and a filter of system calls, a small stack, and
+ * signals blocked, as they are other threads' business. One that has a filter makes no system
+ * call for its own end: it waits for that of the process.
  *
  * Thread: the creator's.
  */
@@ -20,12 +21,15 @@ struct thread {
 	char name[16]; /* as the kernel shows it */
 	enum syscall_role role;
 	syscall_confine confine; /* NULL: none */
+	int signal;              /* the one that is not blocked; 0: none */
 	size_t stack_bytes;      /* 0: THREAD_STACK_BYTES */
 	void (*run)(void *arg);
 	void *arg;
 
 	pthread_t id;
-	sem_t confined;
+	int pid, tid;   /* the kernel's numbers, from thread_await() on */
+	sem_t confined; /* posted with the filter in place */
+	sem_t ended;    /* of a thread with a filter */
 	bool started;
 };
 
@@ -42,5 +46,8 @@ void thread_await(struct thread *t);
 
 /* Waits for its end; fine when it was not started. */
 void thread_join(struct thread *t);
+
+/* Sends it its signal. Any thread of the process, after thread_await(). */
+void thread_signal(const struct thread *t);
 
 #endif

@@ -94,7 +94,7 @@ int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned index, const struct v
 /* Starts the thread "hull-vcpuN", which waits while the gate is closed. */
 int vcpu_start(struct vcpu *vcpu, struct err *err);
 
-/* Waits until the thread has its filter of system calls. */
+/* Waits until the thread has its filter of system calls; fine when not started. */
 void vcpu_await(struct vcpu *vcpu);
 
 /* Makes the vCPU leave the guest and look at the gate. The thread has not been joined. */

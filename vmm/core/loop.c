@@ -7,9 +7,11 @@
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "hull/syscalls.h"
 #include "hull/util.h"
 
 enum { EVENTS_PER_WAIT = 16, NS_PER_MS = 1000000 };
@@ -405,12 +407,17 @@ static void unpost(struct loop *loop, struct loop_task *task)
 	pthread_mutex_unlock(&loop->task_lock);
 }
 
+bool loop_is_here(const struct loop *loop)
+{
+	return (!loop->running && !loop->ended) || pthread_equal(loop->runner, pthread_self());
+}
+
 void loop_call(struct loop *loop, void (*fn)(void *arg), void *arg)
 {
 	struct call call = {.task.run = run_call, .loop = loop, .fn = fn, .arg = arg};
 
 	loop_assert_held(loop);
-	if ((!loop->running && !loop->ended) || pthread_equal(loop->runner, pthread_self())) {
+	if (loop_is_here(loop)) {
 		fn(arg);
 		return;
 	}
@@ -433,3 +440,19 @@ int loop_run(struct loop *loop)
 	set_running(loop, false);
 	return r;
 }
+
+const struct syscall_rule loop_syscalls[] = {
+	{SYS_epoll_wait,
+	 ROLE_MAIN | ROLE_IO | ROLE_NET | ROLE_FILES,
+	 {{0}},
+	 "waits for what there is to do",
+	 NULL},
+	{SYS_epoll_ctl, ROLE_MAIN | ROLE_IO | ROLE_NET | ROLE_FILES, {{0}}, "watches descriptors", NULL},
+	{SYS_read, ROLE_MAIN | ROLE_IO | ROLE_NET | ROLE_FILES, {{0}}, "takes the loop's wake-ups", NULL},
+	{SYS_write,
+	 ROLE_VCPU | ROLE_MAIN | ROLE_IO | ROLE_NET | ROLE_FILES,
+	 {{0}},
+	 "wakes a loop; notifications and interrupts, which are eventfds, too",
+	 NULL},
+	{0},
+};

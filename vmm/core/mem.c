@@ -9,8 +9,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "hull/syscalls.h"
 #include "hull/util.h"
 
 #ifndef MADV_COLLAPSE
@@ -274,3 +276,16 @@ void mem_finish(struct guest_mem *mem)
 		unmap_region(&mem->regions[i]);
 	memset(mem, 0, sizeof(*mem));
 }
+
+const struct syscall_rule mem_syscalls[] = {
+	{SYS_madvise, ROLE_MAIN, {SYSCALL_ARG(2, MADV_DONTNEED)}, "memory of the balloon goes back", NULL},
+	{SYS_madvise, ROLE_MAIN, {SYSCALL_ARG(2, MADV_REMOVE)}, "the same with shared memory", NULL},
+	{SYS_munmap, ROLE_MAIN | ROLE_FILES, {{0}}, "the end of guest RAM", NULL},
+	{SYS_close, ROLE_MAIN | ROLE_FILES, {{0}}, "its file", NULL},
+	{SYS_mmap, ROLE_FILES, {SYSCALL_BITS(2, PROT_READ | PROT_WRITE)}, "guest RAM of the worker's", NULL},
+	{SYS_mprotect, ROLE_FILES, {SYSCALL_BITS(2, PROT_READ | PROT_WRITE)}, "the same", NULL},
+	{SYS_madvise, ROLE_FILES, {SYSCALL_ARG(2, MADV_DONTDUMP)}, "the same", NULL},
+	{SYS_fcntl, ROLE_FILES, {SYSCALL_ARG(1, F_GET_SEALS)}, "that its size stays", NULL},
+	{SYS_newfstatat, ROLE_FILES, {{0}}, "that it is large enough", NULL},
+	{0},
+};

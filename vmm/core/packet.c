@@ -6,8 +6,10 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "hull/syscalls.h"
 #include "hull/util.h"
 
 /* What is too much is cut by the kernel, and told. */
@@ -101,3 +103,14 @@ int packet_receive(int socket, void *ret_message, size_t len, int *ret_fds, unsi
 	*ret_count = count;
 	return 1;
 }
+
+const struct syscall_rule packet_syscalls[] = {
+	{SYS_sendmsg,
+	 ROLE_MAIN | ROLE_NET | ROLE_FILES,
+	 {{0}},
+	 "messages to the supervisor, and between the worker and file servers",
+	 NULL},
+	{SYS_recvmsg, ROLE_MAIN | ROLE_FILES, {{0}}, "the other way", NULL},
+	{SYS_close, ROLE_MAIN | ROLE_FILES, {{0}}, "descriptors that nobody wants", NULL},
+	{0},
+};

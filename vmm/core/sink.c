@@ -21,9 +21,11 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "hull/syscalls.h"
 #include "hull/thread.h"
 #include "hull/util.h"
 
@@ -295,3 +297,10 @@ void sink_destroy(struct sink *s)
 	munmap(s->ring, s->capacity);
 	free(s);
 }
+
+const struct syscall_rule sink_syscalls[] = {
+	{SYS_write, ROLE_WRITER, {{0}}, "output, and room told to an eventfd", NULL},
+	{SYS_poll, ROLE_WRITER, {{0}}, "a descriptor that somebody else made non-blocking", NULL},
+	{SYS_munmap, ROLE_MAIN, {{0}}, "the ring of a sink", NULL},
+	{0},
+};

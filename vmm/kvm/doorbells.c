@@ -11,7 +11,9 @@
 #include <linux/kvm.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 
+#include "hull/syscalls.h"
 #include "hull/util.h"
 #include "hull/vm.h"
 
@@ -77,3 +79,12 @@ void vm_doorbells_destroy(struct doorbells *doorbells)
 	if (doorbells)
 		free(container_of(doorbells, struct kvm_doorbells, doorbells));
 }
+
+const struct syscall_rule doorbells_syscalls[] = {
+	{SYS_ioctl,
+	 ROLE_VCPU | ROLE_MAIN,
+	 {SYSCALL_ARG(1, KVM_IOEVENTFD)},
+	 "a BAR comes, moves or goes, and its doorbells with it",
+	 NULL},
+	{0},
+};

@@ -17,7 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 
+#include "hull/syscalls.h"
 #include "hull/util.h"
 #include "hull/vm.h"
 
@@ -219,3 +221,11 @@ void vm_msis_destroy(struct msis *msis)
 	free(k->table);
 	free(k);
 }
+
+const struct syscall_rule msis_syscalls[] = {
+	{SYS_ioctl, ROLE_MAIN | ROLE_IO | ROLE_NET, {SYSCALL_ARG(1, KVM_SET_GSI_ROUTING)}, "where an MSI goes", NULL},
+	{SYS_ioctl, ROLE_MAIN | ROLE_IO | ROLE_NET, {SYSCALL_ARG(1, KVM_IRQFD)}, "its line", NULL},
+	{SYS_eventfd2, ROLE_MAIN | ROLE_IO | ROLE_NET, {{0}}, "the same", NULL},
+	{SYS_close, ROLE_MAIN | ROLE_IO | ROLE_NET, {{0}}, "a line that cannot be had, or is not needed any more", NULL},
+	{0},
+};

@@ -17,9 +17,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "hull/arch.h"
+#include "hull/syscalls.h"
 #include "hull/util.h"
 
 static int kick_signal(void)
@@ -334,11 +336,7 @@ static void vcpu_thread(void *arg)
 {
 	struct vcpu *vcpu = arg;
 	bool go_on = true;
-	sigset_t kick;
 
-	sigemptyset(&kick);
-	sigaddset(&kick, kick_signal());
-	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 	pass_gate(vcpu);
 	note_first_entry(vcpu);
 	while (go_on) {
@@ -359,6 +357,7 @@ int vcpu_start(struct vcpu *vcpu, struct err *err)
 	vcpu->thread = (struct thread){
 		.role = ROLE_VCPU,
 		.confine = vcpu->env.confine,
+		.signal = kick_signal(),
 		.run = vcpu_thread,
 		.arg = vcpu,
 	};
@@ -369,14 +368,15 @@ int vcpu_start(struct vcpu *vcpu, struct err *err)
 
 void vcpu_await(struct vcpu *vcpu)
 {
-	thread_await(&vcpu->thread);
+	if (vcpu->thread.started)
+		thread_await(&vcpu->thread);
 }
 
 void vcpu_call_out(struct vcpu *vcpu)
 {
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	if (vcpu->thread.started)
-		pthread_kill(vcpu->thread.id, kick_signal());
+		thread_signal(&vcpu->thread);
 }
 
 void vcpu_kick(struct vcpu *vcpu)
@@ -389,3 +389,13 @@ void vcpu_join(struct vcpu *vcpu)
 {
 	thread_join(&vcpu->thread);
 }
+
+const struct syscall_rule vcpu_syscalls[] = {
+	{SYS_ioctl, ROLE_VCPU, {SYSCALL_ARG(1, KVM_RUN)}, "the guest", NULL},
+	{SYS_ioctl, ROLE_VCPU, {SYSCALL_ARG(1, KVM_KVMCLOCK_CTRL)}, "after a pause", NULL},
+	{SYS_rt_sigreturn, ROLE_VCPU, {{0}}, "the handler of the kick", NULL},
+	{SYS_tgkill, ROLE_MAIN, {SYSCALL_ARG(0, SYSCALL_OWN_PID)}, "kicks", NULL},
+	{SYS_munmap, ROLE_MAIN, {{0}}, "the end of a vCPU", NULL},
+	{SYS_close, ROLE_MAIN, {{0}}, "the same", NULL},
+	{0},
+};

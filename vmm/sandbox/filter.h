@@ -59,6 +59,8 @@ void sandbox_hook(enum syscall_role role);
 /* The name of a system call, "?" for a number that has none. */
 const char *sandbox_syscall_name(int number);
 
+enum { SANDBOX_VIOLATION_TEXT = 200 };
+
 /*
  * In words what `note`, of the process called `who` ("the worker"), says, into `text`: "the sandbox
  * ended the worker: thread hull-vcpu0 made the forbidden system call openat (257)". `wait_status` is

@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "hull/arch.h"
+#include "hull/syscalls.h"
 #include "hull/util.h"
 
 enum { CODE_BYTES = 16 };
@@ -38,12 +40,12 @@ static size_t put_registers(char *buf, size_t len, const struct kvm_regs *r, con
  * Copies guest memory that may be what the guest has lost: this call fails where a
  * plain read would be a signal, and our own end.
  */
-static bool copy_code(void *from, uint8_t code[static CODE_BYTES])
+static bool copy_code(const struct vcpu *vcpu, void *from, uint8_t code[static CODE_BYTES])
 {
 	const struct iovec local = {code, CODE_BYTES};
 	const struct iovec guest = {from, CODE_BYTES};
 
-	return process_vm_readv(getpid(), &local, 1, &guest, 1, 0) == CODE_BYTES;
+	return process_vm_readv(vcpu->thread.pid, &local, 1, &guest, 1, 0) == CODE_BYTES;
 }
 
 static size_t put_code(const struct vcpu *vcpu, uint64_t linear, char *buf, size_t used, size_t len)
@@ -58,7 +60,7 @@ static size_t put_code(const struct vcpu *vcpu, uint64_t linear, char *buf, size
 	p = mem_ptr(vcpu->env.mem, t.physical_address, CODE_BYTES);
 	if (!p)
 		return put(buf, used, len, "code: not in RAM\n");
-	if (!copy_code(p, code))
+	if (!copy_code(vcpu, p, code))
 		return put(buf, used, len, "code: lost\n");
 	used = put(buf, used, len, "code:");
 	for (unsigned i = 0; i < CODE_BYTES; i++) {
@@ -80,3 +82,19 @@ void arch_vcpu_dump(const struct vcpu *vcpu, char *buf, size_t len)
 	used = put_registers(buf, len, &regs, &sregs);
 	put_code(vcpu, sregs.cs.base + regs.rip, buf, used, len);
 }
+
+const struct syscall_rule dump_syscalls[] = {
+	{SYS_ioctl,
+	 ROLE_VCPU,
+	 {SYSCALL_ARG(1, KVM_GET_REGS)},
+	 "registers of a guest that cannot go on",
+	 NULL},
+	{SYS_ioctl, ROLE_VCPU, {SYSCALL_ARG(1, KVM_GET_SREGS)}, "the same", NULL},
+	{SYS_ioctl, ROLE_VCPU, {SYSCALL_ARG(1, KVM_TRANSLATE)}, "the same", NULL},
+	{SYS_process_vm_readv,
+	 ROLE_VCPU,
+	 {SYSCALL_ARG(0, SYSCALL_OWN_PID)},
+	 "its code, if it is there",
+	 NULL},
+	{0},
+};
