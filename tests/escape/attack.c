@@ -39,8 +39,8 @@ static const struct {
 	const char *name;
 	enum syscall_role role;
 } roles[] = {
-	{"vcpu", ROLE_VCPU},     {"main", ROLE_MAIN},   {"io", ROLE_IO},           {"disk", ROLE_DISK},
-	{"writer", ROLE_WRITER}, {"files", ROLE_FILES}, {"decoder", ROLE_DECODER},
+	{"vcpu", ROLE_VCPU}, {"main", ROLE_MAIN},     {"io", ROLE_IO},       {"net", ROLE_NET},
+	{"disk", ROLE_DISK}, {"writer", ROLE_WRITER}, {"files", ROLE_FILES}, {"decoder", ROLE_DECODER},
 };
 
 static const struct action *const tables[] = {
@@ -99,8 +99,11 @@ static void attack(void)
 
 void sandbox_hook(enum syscall_role role)
 {
-	if (the.role && role == the.role)
-		attack();
+	if (!the.role || role != the.role)
+		return;
+	if (role != ROLE_IO)
+		the.setup.ring = NULL; /* its thread would take what it has not asked for as its own */
+	attack();
 }
 
 /* ---- what the linker puts before functions of hull's ---- */

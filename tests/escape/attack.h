@@ -50,6 +50,9 @@ enum action_kind {
 	KIND_NET = 2,    /* reaches others by sockets */
 	KIND_SIGNAL = 4, /* reaches other processes */
 	KIND_TTY = 8,    /* needs a terminal */
+	KIND_APART = 16, /* has a test of its own */
+	KIND_SOFT =
+		32, /* Landlock does not see it: an empty root and namespaces, or a filter, must be there */
 	KIND_OTHER = 0,
 };
 

@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -47,12 +48,12 @@ static long held_up_openat(void)
 	return each_fd(up_openat, ENOTDIR);
 }
 
-/* The shares are a and b: one of them is another server's. */
+/* The shares are a and b. A server may come to its own by any way: it is an escape to reach both. */
 static long beside(int fd)
 {
-	long r = open_at(fd, "../b/secret", O_RDONLY);
+	long a = open_at(fd, "../a/token", O_RDONLY);
 
-	return r >= 0 ? r : open_at(fd, "../a/secret", O_RDONLY);
+	return a < 0 ? a : open_at(fd, "../b/token", O_RDONLY);
 }
 
 static long other_share(void)
@@ -60,19 +61,11 @@ static long other_share(void)
 	return each_fd(beside, ENOTDIR);
 }
 
-static long beside_listed(int fd)
-{
-	return open_at(fd, "..", O_RDONLY | O_DIRECTORY);
-}
-
-/*
- * The parent of a share or of anything else that is held. The root of a file system is its own
- * parent, so that the secret has to be there.
- */
+/* The parent of a share or of anything else that is held. */
 static long other_share_by_parent(void)
 {
 	for (int fd = 0; fd < ATTACK_FDS; fd++) {
-		long parent = beside_listed(fd);
+		long parent = open_at(fd, "..", O_RDONLY | O_DIRECTORY);
 		long r = parent < 0 ? parent : open_at((int)parent, "secret", O_RDONLY);
 
 		if (r >= 0)
@@ -83,17 +76,13 @@ static long other_share_by_parent(void)
 
 static long other_share_absolute(void)
 {
-	char a[256];
-	char b[256];
-	long first;
-	long second;
+	char path[256];
+	long a;
 
-	snprintf(a, sizeof(a), "%s/a/secret", attack_setup()->dir);
-	snprintf(b, sizeof(b), "%s/b/secret", attack_setup()->dir);
-	first = open_at(AT_FDCWD, a, O_RDONLY);
-	second = open_at(AT_FDCWD, b, O_RDONLY);
-	/* One of them is the server's own. */
-	return first >= 0 && second >= 0 ? second : first < 0 ? first : second;
+	snprintf(path, sizeof(path), "%s/a/token", attack_setup()->dir);
+	a = open_at(AT_FDCWD, path, O_RDONLY);
+	snprintf(path, sizeof(path), "%s/b/token", attack_setup()->dir);
+	return a < 0 ? a : open_at(AT_FDCWD, path, O_RDONLY);
 }
 
 static long proc_root(int fd)
@@ -243,6 +232,66 @@ static long make_device(int fd)
 static long held_make_device(void)
 {
 	return each_fd(make_device, ENOTDIR);
+}
+
+/* What was made is no escape if the file has no set-user-id bit or nothing in it. */
+static long is_setuid(int fd)
+{
+	struct stat st;
+	long r = got(syscall(SYS_fstat, fd, &st));
+
+	return r < 0 ? r : (st.st_mode & S_ISUID) && st.st_size > 0 ? fd : -EPERM;
+}
+
+/* A program that others of the host would run as somebody else. */
+static long setuid_later(int fd)
+{
+	long file = open_at(fd, "program", O_RDWR);
+	long r = file < 0 ? file : got(syscall(SYS_fchmod, file, 04755));
+
+	return r < 0 ? r : is_setuid((int)file);
+}
+
+static long share_setuid(void)
+{
+	return each_fd(setuid_later, ENOTDIR);
+}
+
+static long setuid_by_path(int fd)
+{
+	long file = open_at(fd, "program", O_RDWR);
+	long last = -EBADF;
+	char path[32];
+
+	snprintf(path, sizeof(path), "%ld", file);
+	for (int to = 0; file >= 0 && to < ATTACK_FDS; to++) {
+		long r = got(syscall(SYS_fchmodat, to, path, 04755));
+
+		if (r >= 0)
+			return is_setuid((int)file);
+		if (r != -EBADF && r != -ENOTDIR)
+			last = r;
+	}
+	return file < 0 ? file : last;
+}
+
+static long share_setuid_by_path(void)
+{
+	return each_fd(setuid_by_path, ENOTDIR);
+}
+
+static long setuid_at_once(int fd)
+{
+	struct open_how how = {.flags = O_RDWR | O_CREAT | O_EXCL, .mode = 04755};
+	long file = got(syscall(SYS_openat2, fd, "made", &how, sizeof(how)));
+	long r = file < 0 ? file : got(syscall(SYS_pwrite64, file, "#!/bin/sh\n", 10L, 0L));
+
+	return r < 0 ? r : is_setuid((int)file);
+}
+
+static long share_setuid_made(void)
+{
+	return each_fd(setuid_at_once, ENOTDIR);
 }
 
 /* ---- ioctl ---- */
@@ -433,11 +482,14 @@ const struct action held_actions[] = {
 	{"held-proc-up", "openat2", KIND_PATH, held_proc_up},
 	{"held-fchdir", "fchdir openat2", KIND_PATH, held_fchdir},
 	{"open-by-handle", "open_by_handle_at", KIND_PATH, open_by_handle},
-	{"name-to-handle", "name_to_handle_at", KIND_PATH, name_to_handle},
+	{"name-to-handle", "name_to_handle_at", KIND_PATH | KIND_SOFT, name_to_handle},
 	{"held-execute", "execveat", KIND_PATH, held_execute},
 	{"share-map-exec", "openat2 mmap", KIND_OTHER, map_file_executable},
 	{"held-map-exec", "mmap", KIND_OTHER, held_map_executable},
 	{"held-mknod-device", "mknodat", KIND_PATH, held_make_device},
+	{"share-setuid", "openat2 fchmod", KIND_OTHER, share_setuid},
+	{"share-setuid-path", "openat2 fchmodat", KIND_OTHER, share_setuid_by_path},
+	{"share-setuid-made", "openat2 pwrite64", KIND_OTHER, share_setuid_made},
 	{"tty-inject", "ioctl", KIND_TTY, tty_inject},
 	{"tty-steal", "ioctl", KIND_TTY, tty_steal},
 	{"tty-paste", "ioctl", KIND_TTY, tty_paste},
@@ -448,7 +500,7 @@ const struct action held_actions[] = {
 	{"uring-openat", "io_uring_enter", KIND_PATH, uring_openat},
 	{"uring-openat2", "io_uring_enter", KIND_PATH, uring_openat2},
 	{"uring-unlink", "io_uring_enter", KIND_PATH, uring_unlink},
-	{"uring-statx", "io_uring_enter", KIND_PATH, uring_statx},
+	{"uring-statx", "io_uring_enter", KIND_PATH | KIND_SOFT, uring_statx},
 	{"uring-socket", "io_uring_enter", KIND_OTHER, uring_socket},
 	{"uring-message", "io_uring_enter", KIND_OTHER, uring_message},
 	{"uring-register", "io_uring_register", KIND_OTHER, uring_register},

@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/vm_sockets.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static long make(int family, int type)
@@ -153,7 +155,10 @@ static long to_name(int fd)
 
 static long held_send_to(void)
 {
-	return each_fd(to_name, ENOTSOCK);
+	long r = each_fd(to_name, ENOTSOCK);
+
+	/* What is connected takes no notice of the address: those who listen tell what came. */
+	return r < 0 ? r : -EISCONN;
 }
 
 static long named(int fd)
@@ -208,6 +213,53 @@ static long held_peer_process(void)
 	return each_fd(peer, ENOTSOCK);
 }
 
+/*
+ * Descriptors for whoever is on the other side, with what looks like a message and with what does not.
+ * That it is sent is no escape: others must not keep what they have not asked for.
+ */
+static long give(int fd)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(4 * sizeof(int))];
+	} control = {.header = {.cmsg_len = CMSG_LEN(4 * sizeof(int)),
+				.cmsg_level = SOL_SOCKET,
+				.cmsg_type = SCM_RIGHTS}};
+	const int fds[4] = {0, 1, 2, fd};
+	long sent = 0;
+	long r = 0;
+
+	memcpy(CMSG_DATA(&control.header), fds, sizeof(fds));
+	for (uint32_t kind = 0; kind < 64 && r >= 0; kind++) {
+		uint32_t message[16] = {kind % 16};
+		struct iovec iov = {message, kind % 3 ? 16 : 64};
+		const struct msghdr msg = {.msg_iov = &iov,
+					   .msg_iovlen = 1,
+					   .msg_control = &control,
+					   .msg_controllen = sizeof(control)};
+
+		r = got(syscall(SYS_sendmsg, fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL));
+		sent += r >= 0;
+	}
+	return sent > 0 ? sent : r;
+}
+
+static long give_descriptors(void)
+{
+	long sent = 0;
+	long last = -EBADF;
+
+	for (int fd = 3; fd < ATTACK_FDS; fd++) {
+		long r = give(fd);
+
+		if (r > 0)
+			sent += r;
+		else if (r != -EBADF && r != -ENOTSOCK)
+			last = r;
+	}
+	return sent > 0 ? sent : last;
+}
+
 const struct action net_actions[] = {
 	{"socket-inet", "socket", KIND_OTHER, socket_inet},
 	{"socket-inet6", "socket", KIND_OTHER, socket_inet6},
@@ -217,19 +269,20 @@ const struct action net_actions[] = {
 	{"socket-packet", "socket", KIND_OTHER, socket_packet},
 	{"socketpair", "socketpair", KIND_OTHER, socket_pair},
 	{"connect-tcp", "socket connect", KIND_NET, connect_tcp},
-	{"connect-path", "socket connect", KIND_NET, connect_path},
+	{"connect-path", "socket connect", KIND_NET | KIND_SOFT, connect_path},
 	{"connect-abstract", "socket connect", KIND_NET, connect_abstract},
-	{"connect-fast", "socket sendto", KIND_NET, connect_fast},
-	{"send-udp", "socket sendto", KIND_NET, send_udp},
+	{"connect-fast", "socket sendto", KIND_NET | KIND_SOFT, connect_fast},
+	{"send-udp", "socket sendto", KIND_NET | KIND_SOFT, send_udp},
 	{"bind-tcp", "socket bind", KIND_OTHER, bind_tcp},
 	{"bind-abstract", "socket bind", KIND_OTHER, bind_abstract},
 	{"ask-routes", "socket sendto", KIND_OTHER, ask_routes},
 	{"held-connect-tcp", "connect", KIND_NET, held_connect_tcp},
 	{"held-connect-abstract", "connect", KIND_NET, held_connect_abstract},
-	{"held-send-to", "sendto", KIND_NET, held_send_to},
+	{"held-send-to", "sendto", KIND_OTHER, held_send_to},
 	{"held-bind", "bind", KIND_OTHER, held_bind},
 	{"held-listen", "listen", KIND_OTHER, held_listen},
 	{"held-setsockopt", "setsockopt", KIND_OTHER, held_option},
+	{"give-descriptors", "sendmsg", KIND_APART, give_descriptors},
 	{"held-peer-process", "getsockopt", KIND_OTHER, held_peer_process},
 	{0},
 };

@@ -139,20 +139,29 @@ static long kill_supervisor(void)
 	return got(syscall(SYS_kill, attack_setup()->supervisor, 0));
 }
 
+/*
+ * It works also when all who are there may not be signalled: the victims tell. With nothing confined, and as
+ * root, it would be all of the host.
+ */
 static long kill_all(void)
 {
-	return got(syscall(SYS_kill, -1, 0));
+	long r = got(syscall(SYS_kill, -1, attack_setup()->outside ? 0 : SIGWINCH));
+
+	return r < 0 || attack_setup()->outside ? r : -ESRCH;
 }
 
+/* Itself, in a namespace of its own. */
 static long kill_init(void)
 {
 	return got(syscall(SYS_kill, 1, 0));
 }
 
-/* The process may be alone in what it sees of its group: the victims tell whether it was. */
+/* That it worked says nothing, as the attacker is in the group, too: the victims tell. */
 static long kill_group(void)
 {
-	return got(syscall(SYS_kill, 0, SIGWINCH));
+	long r = got(syscall(SYS_kill, 0, SIGWINCH));
+
+	return r < 0 ? r : -ESRCH;
 }
 
 static long tgkill_one(pid_t pid)
@@ -384,12 +393,12 @@ const struct action process_actions[] = {
 	{"kill-others", "kill", KIND_SIGNAL, kill_others},
 	{"kill-supervisor", "kill", KIND_SIGNAL, kill_supervisor},
 	{"kill-all", "kill", KIND_SIGNAL, kill_all},
-	{"kill-init", "kill", KIND_SIGNAL, kill_init},
+	{"kill-init", "kill", KIND_OTHER, kill_init},
 	{"kill-group", "kill", KIND_OTHER, kill_group},
 	{"tgkill-others", "tgkill", KIND_SIGNAL, tgkill_others},
 	{"tkill-others", "tkill", KIND_SIGNAL, tkill_others},
 	{"sigqueue-others", "rt_sigqueueinfo", KIND_SIGNAL, queue_others},
-	{"pidfd-open", "pidfd_open", KIND_SIGNAL, pidfd_others},
+	{"pidfd-open", "pidfd_open", KIND_SIGNAL | KIND_SOFT, pidfd_others},
 	{"pidfd-signal", "pidfd_open pidfd_send_signal", KIND_SIGNAL, pidfd_kill_others},
 	{"pidfd-getfd", "pidfd_open pidfd_getfd", KIND_SIGNAL, steal_descriptor},
 	{"fcntl-setown", "fcntl", KIND_OTHER, set_owner},
@@ -399,11 +408,11 @@ const struct action process_actions[] = {
 	{"process-vm-readv", "process_vm_readv", KIND_SIGNAL, read_others, EFAULT},
 	{"process-vm-writev", "process_vm_writev", KIND_SIGNAL, write_others, EFAULT},
 	{"kcmp", "kcmp", KIND_SIGNAL, compare_others},
-	{"get-robust-list", "get_robust_list", KIND_SIGNAL, robust_others},
-	{"move-pages", "move_pages", KIND_SIGNAL, move_others},
-	{"prlimit-others", "prlimit64", KIND_SIGNAL, limit_others},
+	{"get-robust-list", "get_robust_list", KIND_SIGNAL | KIND_SOFT, robust_others},
+	{"move-pages", "move_pages", KIND_SIGNAL | KIND_SOFT, move_others},
+	{"prlimit-others", "prlimit64", KIND_SIGNAL | KIND_SOFT, limit_others},
 	{"setpriority-others", "setpriority", KIND_OTHER, nice_others},
 	{"setaffinity-others", "sched_getaffinity sched_setaffinity", KIND_OTHER, pin_others},
-	{"getsid-supervisor", "getsid", KIND_SIGNAL, name_session},
+	{"getsid-supervisor", "getsid", KIND_SIGNAL | KIND_SOFT, name_session},
 	{0},
 };
