@@ -38,7 +38,7 @@ static void unescape_mount(char *text)
 
 	for (const char *from = text; *from; to++) {
 		if (from[0] == '\\' && from[1] && from[2] && from[3]) {
-			*to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
+			*to = (char)((from[1] & 7) << 6 | (from[2] & 7) << 3 | (from[3] & 7));
 			from += 4;
 		} else {
 			*to = *from++;

@@ -153,7 +153,7 @@ static bool fails(const char *name, unsigned long detail, int error)
 		return false;
 	__atomic_store_n(&table->fired, 1, __ATOMIC_RELEASE);
 	if (table->error == INJECT_CRASH)
-		*(volatile int *)0 = 0;
+		*(volatile int *)0 = 0; /* cppcheck-suppress nullPointer ; it is meant */
 	errno = table->error ? (int)table->error : error;
 	return true;
 }
@@ -182,7 +182,7 @@ __attribute__((constructor)) static void set_up(void)
 	unsetenv("LD_PRELOAD"); /* other programs are not the subject */
 	if (fd < 0)
 		return;
-	map = (void *)syscall(SYS_mmap, NULL, sizeof(*table), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	map = (void *)syscall(SYS_mmap, 0L, sizeof(*table), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	syscall(SYS_close, fd);
 	dl_iterate_phdr(find_program, NULL);
 	backtrace(frames, 1); /* loads what it needs */

@@ -69,6 +69,7 @@ static int setup(void **state)
 	assert_int_equal(report_create(&fx.report, NULL), 0);
 	assert_int_equal(mem_add_ram(&fx.mem, GPA, RAM, NULL), 0);
 	mem_freeze(&fx.mem);
+	/* cppcheck-suppress leakReturnValNotUsed ; it is a part of the RAM */
 	lost_page(mem_ptr(&fx.mem, LOST, PAGE));
 	return 0;
 }
