@@ -529,7 +529,7 @@ static void share_ended(struct supervisor *s, unsigned index, int wait_status)
 {
 	const struct config_share *share = &s->config->shares[index];
 	const bool is_root = s->config->root.directory && index == 0;
-	char *text = s->ending.share_text;
+	char *text = s->ending.share_text, why[SANDBOX_VIOLATION_TEXT];
 	int n;
 
 	if (s->stage >= STAGE_STOPPING || (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0))
@@ -538,7 +538,9 @@ static void share_ended(struct supervisor *s, unsigned index, int wait_status)
 		     is_root ? "--root" : "--share", share->path, is_root ? "" : ":",
 		     is_root ? "" : share->target);
 	n = (int)min_u64((uint64_t)n, sizeof(s->ending.share_text) - 1);
-	if (WIFSIGNALED(wait_status))
+	if (sandbox_violation(&s->report->share_notes[index], wait_status, "it", why, sizeof(why)))
+		snprintf(text + n, sizeof(s->ending.share_text) - (size_t)n, "ended: %s", why);
+	else if (WIFSIGNALED(wait_status))
 		snprintf(text + n, sizeof(s->ending.share_text) - (size_t)n, "was killed by signal %d (%s)",
 			 WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
 	else

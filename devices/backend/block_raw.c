@@ -23,16 +23,15 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <time.h>
 
 #include "block_attempt.h"
 #include "block_engine.h"
 #include "block_limits.h"
-#include "hull/syscalls.h"
 #include "hull/util.h"
 
 enum {
@@ -450,6 +449,22 @@ static bool wait_engine(struct block_raw *raw)
 	return true;
 }
 
+/* By a semaphore, as a thread of a loop waits on locks anyway, and makes no other call for this. */
+static void nap(void)
+{
+	struct timespec until;
+	sem_t never;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)pause_ns;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	sem_init(&never, 0, 0);
+	sem_clockwait(&never, CLOCK_MONOTONIC, &until);
+}
+
 static void raw_drain(struct block_backend *b)
 {
 	struct block_raw *raw = container_of(b, struct block_raw, backend);
@@ -460,7 +475,7 @@ static void raw_drain(struct block_backend *b)
 			break;
 		if (can_start(raw) || wait_engine(raw))
 			continue;
-		poll(NULL, 0, 1);
+		nap();
 		retry_later(raw);
 	}
 	loop_timer_cancel(raw->loop, &raw->timer);
@@ -600,8 +615,3 @@ int block_raw_create(struct block_backend **ret_backend, struct loop *loop,
 	*ret_backend = &raw->backend;
 	return 0;
 }
-
-const struct syscall_rule block_raw_syscalls[] = {
-	{SYS_poll, ROLE_IO, {{0}}, "drains a disk that makes no progress", NULL},
-	{0},
-};

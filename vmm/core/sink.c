@@ -300,7 +300,11 @@ void sink_destroy(struct sink *s)
 
 const struct syscall_rule sink_syscalls[] = {
 	{SYS_write, ROLE_WRITER, {{0}}, "output, and room told to an eventfd", NULL},
-	{SYS_poll, ROLE_WRITER, {{0}}, "a descriptor that somebody else made non-blocking", NULL},
+	{SYS_poll,
+	 ROLE_WRITER,
+	 {{0}},
+	 "a descriptor that somebody else made non-blocking",
+	 "such a reader that is slow, too"},
 	{SYS_munmap, ROLE_MAIN, {{0}}, "the ring of a sink", NULL},
 	{0},
 };
