@@ -17,8 +17,8 @@ static const char place[] = "/proc";
 
 /*
  * What is mounted at the current directory becomes the root: pivot_root(2), "pivot_root(".", ".")".
- * Where the root is the kernel's first one (an initramfs), that cannot be; then chroot() does, for a
- * process that keeps no directory of the old root open and has no capabilities.
+ * Where the root is the kernel's first one (an initramfs), or in a chroot, that cannot be; then chroot()
+ * does, for a process that keeps no directory of the old root open and has no capabilities.
  */
 static int become_root(void)
 {
@@ -31,12 +31,22 @@ static int become_root(void)
 	return chdir("/") < 0 ? -errno : 0;
 }
 
+/* So that nobody else sees what is mounted at `place`. In a chroot "/" may be a plain directory. */
+static int make_private(void)
+{
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+		return 0;
+	return errno == EINVAL && mount(NULL, place, NULL, MS_PRIVATE, NULL) == 0 ? 0 : -errno;
+}
+
 int root_empty(void)
 {
 	const unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+	int r = make_private();
 
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("tmpfs", place, "tmpfs", flags, "mode=0555,nr_inodes=1,size=4k") < 0 || chdir(place) < 0)
+	if (r < 0)
+		return r;
+	if (mount("tmpfs", place, "tmpfs", flags, "mode=0555,nr_inodes=1,size=4k") < 0 || chdir(place) < 0)
 		return -errno;
 	return become_root();
 }
