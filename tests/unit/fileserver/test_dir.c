@@ -89,6 +89,28 @@ static void test_lookup(void **state)
 	assert_int_equal(a.nodeid, b.nodeid);
 }
 
+/* More than the table has room for at first. */
+static void test_many_nodes(void **state)
+{
+	enum { NODES = 2500 };
+	static uint64_t nodes[NODES];
+	struct fixture *f = *state;
+	struct fuse_entry_out entry;
+	char name[16];
+
+	for (unsigned i = 0; i < NODES; i++) {
+		snprintf(name, sizeof(name), "d%u", i);
+		assert_int_equal(mkdirat(f->fd, name, 0700), 0);
+		assert_int_equal(look_up(f, FUSE_ROOT_ID, name, &entry), 0);
+		nodes[i] = entry.nodeid;
+	}
+	for (unsigned i = 0; i < NODES; i++) {
+		snprintf(name, sizeof(name), "d%u", i);
+		assert_int_equal(look_up(f, FUSE_ROOT_ID, name, &entry), 0);
+		assert_true(entry.nodeid == nodes[i]);
+	}
+}
+
 static void test_names(void **state)
 {
 	static const char *const bad[] = {"", ".", "..", "/", "a/b", "../secret", "/etc/passwd", "a/", "./a"};
@@ -783,6 +805,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_lookup),
+		CASE(test_many_nodes),
 		CASE(test_names),
 		CASE(test_forget),
 		CASE(test_batch_forget),
