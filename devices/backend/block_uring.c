@@ -14,7 +14,9 @@
  * not: that would pin the guest's memory. No IORING_SETUP_SINGLE_ISSUER, as a kick
  * may come from a vCPU's thread.
  *
- * System calls: io_uring_setup and io_uring_register at creation, io_uring_enter.
+ * System calls: io_uring_setup and io_uring_register at creation, io_uring_enter. A ring has no
+ * more opcodes than are needed here; a kernel that cannot keep it to these (before Linux 5.10) has
+ * no io_uring for us.
  */
 #include <assert.h>
 #include <errno.h>
@@ -22,6 +24,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "block_engine.h"
 #include "hull/syscalls.h"
@@ -123,10 +126,11 @@ static void ring_readable(struct loop_io *io, uint32_t events)
 static int init_ring(struct block_uring *u)
 {
 	/* Completions wait until the thread enters the kernel next: nothing interrupts it for them. */
-	int r = io_uring_queue_init(BLOCK_IN_FLIGHT, &u->ring, IORING_SETUP_COOP_TASKRUN);
+	int r = io_uring_queue_init(BLOCK_IN_FLIGHT, &u->ring,
+				    IORING_SETUP_R_DISABLED | IORING_SETUP_COOP_TASKRUN);
 
 	if (r == -EINVAL) /* before Linux 5.19 */
-		r = io_uring_queue_init(BLOCK_IN_FLIGHT, &u->ring, 0);
+		r = io_uring_queue_init(BLOCK_IN_FLIGHT, &u->ring, IORING_SETUP_R_DISABLED);
 	u->ring_ready = r == 0;
 	return r;
 }
@@ -146,6 +150,36 @@ static unsigned find_methods(struct block_uring *u)
 	return methods;
 }
 
+/*
+ * From here on the ring reads, writes, flushes and frees this one file, if that is registered, and
+ * does nothing else: it would be a way around the filters of system calls (hull/syscalls.h).
+ */
+static int restrict_ring(struct block_uring *u)
+{
+	static const uint8_t ops[] = {
+		IORING_OP_NOP,    IORING_OP_READ,  IORING_OP_READV,     IORING_OP_WRITE,
+		IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE,
+	};
+	struct io_uring_restriction only[ARRAY_SIZE(ops) + 2] = {0};
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(ops); i++) {
+		only[n].opcode = IORING_RESTRICTION_SQE_OP;
+		only[n++].sqe_op = ops[i];
+	}
+	only[n].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+	only[n++].sqe_flags = IOSQE_FIXED_FILE;
+	if (u->registered) {
+		only[n].opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED;
+		only[n++].sqe_flags = IOSQE_FIXED_FILE;
+	}
+	/* Debian's liburing (2.3) declares functions for these, and has none. */
+	if (syscall(SYS_io_uring_register, u->ring.ring_fd, IORING_REGISTER_RESTRICTIONS, only, n) < 0 ||
+	    syscall(SYS_io_uring_register, u->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) < 0)
+		return -errno;
+	return 0;
+}
+
 /* One request that does nothing, as a filter may allow to make rings and not to use them. */
 static int try_ring(struct block_uring *u)
 {
@@ -154,6 +188,8 @@ static int try_ring(struct block_uring *u)
 	int r;
 
 	io_uring_prep_nop(sqe);
+	if (u->registered)
+		io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
 	r = io_uring_submit_and_wait(&u->ring, 1);
 	if (r < 0)
 		return r;
@@ -182,10 +218,12 @@ static int start(struct block_uring *u)
 	u->engine.methods = find_methods(u);
 	if (!u->engine.methods)
 		return -ENOSYS;
-	r = try_ring(u);
+	u->registered = io_uring_register_files(&u->ring, &u->config.fd, 1) == 0;
+	r = restrict_ring(u);
+	if (r == 0)
+		r = try_ring(u);
 	if (r < 0)
 		return r;
-	u->registered = io_uring_register_files(&u->ring, &u->config.fd, 1) == 0;
 	u->io = (struct loop_io){.fd = u->ring.ring_fd, .events = EPOLLIN, .ready = ring_readable};
 	return loop_io_add(u->config.loop, &u->io);
 }
@@ -219,11 +257,7 @@ const struct io_engine_ops block_uring_ops = {
 };
 
 const struct syscall_rule block_uring_syscalls[] = {
-	{SYS_io_uring_enter,
-	 ROLE_IO,
-	 {{0}},
-	 "requests of disks",
-	 NULL},
+	{SYS_io_uring_enter, ROLE_IO, {{0}}, "requests of disks", NULL},
 	{SYS_close, ROLE_MAIN, {{0}}, "the end of a ring", NULL},
 	{SYS_munmap, ROLE_MAIN, {{0}}, "the same", NULL},
 	{0},
