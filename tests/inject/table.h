@@ -25,7 +25,7 @@ struct inject_table {
 	uint32_t error;       /* 0: the function's own; INJECT_CRASH: the process crashes */
 	uint32_t exit_reason; /* not 0: KVM_RUN does not fail but returns with that */
 	uint32_t fired;
-	uint32_t unused;
+	uint32_t clock_jumps; /* the wall clock is wrong by up to a day, each time by something else */
 	struct inject_point points[INJECT_POINTS];
 };
 
