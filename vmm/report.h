@@ -66,6 +66,7 @@ struct report {
 	struct sandbox_note worker_note;                    /* of the worker's filters, and ... */
 	struct sandbox_note share_notes[CONFIG_MAX_SHARES]; /* ... of the file servers', in their order */
 	uint64_t dropped;                                   /* console bytes that the reader did not take */
+	uint64_t lost;                                      /* bytes of messages that the log did not take */
 };
 
 /* Maps a zeroed report that survives fork() as shared memory. */

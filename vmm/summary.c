@@ -435,5 +435,9 @@ int summary_print(const struct vm_config *config, int log, const struct report *
 			 : status_of(config, log, r, ending);
 	if (config->log_level >= LOG_INFO)
 		print_details(log, r);
+	if (r->lost && config->log_level >= LOG_WARN)
+		say(config->log ? STDERR_FILENO : log,
+		    "hull: warning: %" PRIu64 " bytes of messages were not taken by the log and dropped\n",
+		    r->lost);
 	return status;
 }

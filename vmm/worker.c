@@ -185,7 +185,8 @@ void worker_main(const struct vm_config *config, const struct resources *res, st
 	if (r == 0) {
 		say_sandbox(&log, sandbox);
 		run_machine(&machine, config, res, &worker, report, &log, &err);
-		sink_flush(log.sink, FLUSH_MS);
+		report->lost = sink_flush(log.sink, FLUSH_MS);
+		report->lost += sink_dropped(log.sink);
 	} else {
 		snprintf(report->text, sizeof(report->text), "%s", err.msg);
 		report->outcome = OUTCOME_FAILED;
