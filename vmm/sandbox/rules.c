@@ -25,7 +25,7 @@ enum {
 	}
 
 static const struct syscall_rule library_syscalls[] = {
-	{SYS_futex, THREADS, {FUTEX(FUTEX_WAIT)}, "locks", NULL},
+	{SYS_futex, THREADS, {FUTEX(FUTEX_WAIT)}, "locks", "two threads at one moment"},
 	{SYS_futex, THREADS, {FUTEX(FUTEX_WAKE)}, "locks", NULL},
 	{SYS_futex, THREADS, {FUTEX(FUTEX_WAIT_BITSET)}, "conditions and semaphores", NULL},
 	{SYS_exit_group,
