@@ -196,6 +196,7 @@ static void prepare(struct attack_setup *setup)
 
 	snprintf(setup->dir, sizeof(setup->dir), "%s", dir ? dir : "/nowhere");
 	snprintf(setup->secret, sizeof(setup->secret), "%s/secret", setup->dir);
+	setup->gid = getgid();
 	setup->supervisor = getpid();
 	setup->victims[0] = number_of("HULL_ATTACK_VICTIM");
 	setup->victims[1] = number_of("HULL_ATTACK_VICTIM2");
@@ -254,21 +255,29 @@ static void be_such_a_host(const char *words)
 		give_up("HULL_ATTACK_HOST");
 }
 
-static void count_signal(int number)
-{
-	(void)number;
-	__atomic_fetch_add(&the.report->signals, 1, __ATOMIC_SEQ_CST);
-}
-
-/* Counts SIGWINCH, which most programs do not mind, until it is killed or its parent ends. */
+/*
+ * Counts SIGWINCH, which most programs do not mind, until it is killed or its parent ends. It answers a
+ * SIGRTMIN when it has counted all that came before.
+ */
 static _Noreturn void be_a_victim(void)
 {
+	sigset_t awaited;
+
+	sigemptyset(&awaited);
+	sigaddset(&awaited, SIGWINCH);
+	sigaddset(&awaited, SIGRTMIN);
+	sigprocmask(SIG_BLOCK, &awaited, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_DUMPABLE, 1); /* a user that is not root's was set since the exec */
-	signal(SIGWINCH, count_signal);
 	the.report->state = ATTACK_BEGUN;
-	for (;;)
-		pause();
+	for (;;) {
+		const int number = sigwaitinfo(&awaited, NULL); /* the lowest of those that wait */
+
+		if (number == SIGWINCH)
+			__atomic_fetch_add(&the.report->signals, 1, __ATOMIC_SEQ_CST);
+		else if (number > 0)
+			__atomic_fetch_add(&the.report->error, 1, __ATOMIC_SEQ_CST);
+	}
 }
 
 /* What threads of hull have: KVM, a disk, a share, the way to its own descriptors, sockets, a ring. */

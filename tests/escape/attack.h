@@ -37,7 +37,7 @@ enum attack_state {
 struct attack_report {
 	uint32_t state;   /* enum attack_state */
 	uint32_t signals; /* that a victim has got */
-	int32_t error;    /* of a refusal */
+	int32_t error;    /* of a refusal; of a victim: answers that it has given */
 	int32_t pid;      /* the supervisor */
 	int64_t result;   /* of what worked */
 };
@@ -74,9 +74,10 @@ extern const struct action path_actions[], held_actions[], net_actions[], proces
 
 /* What was prepared before anything was confined. */
 struct attack_setup {
-	char dir[200];          /* HULL_ATTACK_DIR */
-	char secret[256];       /* a file in it */
-	bool outside;           /* nothing is confined */
+	char dir[200];    /* HULL_ATTACK_DIR */
+	char secret[256]; /* a file in it */
+	bool outside;     /* nothing is confined */
+	gid_t gid;
 	pid_t supervisor;       /* the first process of hull */
 	pid_t victims[2];       /* 0: none */
 	struct sockaddr_in tcp; /* where somebody listens */

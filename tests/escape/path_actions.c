@@ -246,7 +246,7 @@ static long fchmodat_secret(void)
 
 static long chown_secret(void)
 {
-	return got(syscall(SYS_fchownat, AT_FDCWD, attack_setup()->secret, -1, getgid(), 0));
+	return got(syscall(SYS_fchownat, AT_FDCWD, attack_setup()->secret, -1, attack_setup()->gid, 0));
 }
 
 static long touch_secret(void)
