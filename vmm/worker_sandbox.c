@@ -114,11 +114,12 @@ static int limit_files(struct worker_sandbox *w, const struct vm_config *config,
 
 /* ---- how far files can grow ---- */
 
+/* What cannot be asked may be one. */
 static bool is_regular(int fd)
 {
 	struct stat st;
 
-	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	return fd >= 0 && (fstat(fd, &st) < 0 || S_ISREG(st.st_mode));
 }
 
 /* 0: the log or the console goes to a file, or a disk is none. */
