@@ -33,7 +33,8 @@
  *                         dumped, by the same user neither.
  *   sandbox_seal(), by the worker, when all of the machine has been built
  *     8. limits           no file can grow beyond the largest disk; in a user namespace of its
- *                         own, no more threads than the machine has.
+ *                         own, no more than some thousand threads: those that the kernel makes for
+ *                         io_uring, vhost and KVM while the guest runs count, so that it is not 0.
  *   sandbox_thread(), by each thread (sandbox/filter.h)
  *     9. [filters]        only the system calls that its role needs.
  *
@@ -54,8 +55,12 @@
  *   filters            x         x                    x         x            x
  *
  * A rootless file server has no namespaces, as they need a user namespace, in which only one owner
- * of files can be told from others. A decoder has none, as it is on the way of each start
+ * of files can be told from others. A decoder has none, as it is on the way of a start
  * and ends before the guest starts; so it has little to give and nobody to give it to.
+ *
+ * Cost for a worker, on Linux 6.18: 0.8 ms of the start, of which the network namespace takes 0.45 and the
+ * old root's end 0.1; nothing of its own memory, and some 125 KiB of the kernel's, of which the network
+ * namespace takes 90.
  *
  * Fallbacks. A host that refuses namespaces (a sysctl, AppArmor, a container's filter, a chroot)
  * leaves a worker without [namespaces] and [root]: Landlock and the filters keep it from files,
