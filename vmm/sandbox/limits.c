@@ -27,7 +27,7 @@ int limits_confine(uint64_t max_files, struct err *err)
 }
 
 /* Lowers a limit for good, as far as it is higher. */
-static void lower(int which, uint64_t value)
+static void lower(enum __rlimit_resource which, uint64_t value)
 {
 	struct rlimit now;
 
