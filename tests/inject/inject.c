@@ -511,6 +511,21 @@ time_t time(time_t *ret)
 	return now;
 }
 
+/* What _FORTIFY_SOURCE makes of some of them. */
+extern ssize_t __read_chk(int fd, void *to, size_t n, size_t room);
+extern ssize_t __pread64_chk(int fd, void *to, size_t n, off64_t at, size_t room);
+extern ssize_t __recv_chk(int fd, void *to, size_t n, size_t room, int flags);
+extern int __poll_chk(struct pollfd *fds, nfds_t n, int ms, size_t room);
+extern int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *ts, const sigset_t *set,
+		       size_t room);
+SIZE(__read_chk, EIO, (int fd, void *to, size_t n, size_t room), (fd, to, n, room))
+SIZE(__pread64_chk, EIO, (int fd, void *to, size_t n, off64_t at, size_t room), (fd, to, n, at, room))
+SIZE(__recv_chk, ENOMEM, (int fd, void *to, size_t n, size_t room, int flags), (fd, to, n, room, flags))
+INT(__poll_chk, EINTR, (struct pollfd * fds, nfds_t n, int ms, size_t room), (fds, n, ms, room))
+INT(__ppoll_chk, EINTR,
+    (struct pollfd * fds, nfds_t n, const struct timespec *ts, const sigset_t *set, size_t room),
+    (fds, n, ts, set, room))
+
 /* Terminals. */
 INT(tcgetattr, EIO, (int fd, struct termios *t), (fd, t))
 INT(tcsetattr, EIO, (int fd, int when, const struct termios *t), (fd, when, t))
