@@ -260,14 +260,14 @@ static int next_deadline(const struct agent *a)
 /*
  * A process that writes a few bytes at a time wakes the agent with the first of them. So that it is not
  * interrupted for each, it goes on until it waits, its pipe is full, or the next tick: then one frame has
- * all of them. What the agent starts is as usual.
+ * all of them. Its commands are scheduled as usual (command.c).
  */
 static void wait_for_more(void)
 {
 	const struct sched_param param = {.sched_priority = 0};
 
 	/* The C library has a function for it that does nothing. */
-	syscall(SYS_sched_setscheduler, 0, SCHED_BATCH | SCHED_RESET_ON_FORK, &param);
+	syscall(SYS_sched_setscheduler, 0, SCHED_BATCH, &param);
 }
 
 static void __attribute__((noreturn)) loop(struct agent *a)

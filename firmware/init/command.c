@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -76,6 +78,15 @@ static void reset_signals(void)
 		sigaction(i, &by_default, NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* The agent's own is not for its commands (agent.c); the C library has a function for it that does nothing.
+ */
+static void reset_policy(void)
+{
+	const struct sched_param param = {.sched_priority = 0};
+
+	syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &param);
 }
 
 static void reset_limits(void)
@@ -184,6 +195,7 @@ static void __attribute__((noreturn)) run_child(const struct request *request, s
 
 	reset_signals();
 	reset_limits();
+	reset_policy();
 	setsid();
 	if (!user_find(read_file("/etc/passwd"), who, &user)) {
 		set_failure(&failure, 125, "--user %.200s: no such user in the root's /etc/passwd", who);
