@@ -72,7 +72,7 @@ int decoded_read(int fd, struct decoded_header *ret, const char *path, struct er
 	struct stat st;
 	int r;
 
-	if (fstat(fd, &st) < 0)
+	if (fd_stat(fd, &st) < 0)
 		return err_errno(err, -errno, "%s: the unpacked kernel cannot be read", path);
 	r = fd_pread_full(fd, page.bytes, sizeof(page.bytes), 0);
 	if (r < 0 && r != -ENODATA)

@@ -12,7 +12,7 @@ int image_init(const struct boot_file *file, struct image *ret, struct err *err)
 {
 	struct stat st;
 
-	if (fstat(file->fd, &st) < 0)
+	if (fd_stat(file->fd, &st) < 0)
 		return err_errno(err, -errno, "%s", file->path);
 	if (S_ISDIR(st.st_mode))
 		return err_set(err, -EINVAL, "%s: is a directory", file->path);

@@ -465,7 +465,7 @@ const struct syscall_rule file_server_syscalls[] = {
 	{SYS_fcntl, ROLE_FILES, {SYSCALL_ARG(1, F_OFD_SETLK)}, "locks, copies of descriptors", NULL},
 	{SYS_fcntl, ROLE_FILES, {SYSCALL_ARG(1, F_OFD_GETLK)}, "locks, copies of descriptors", NULL},
 	{SYS_flock, ROLE_FILES, {{0}}, "locks", NULL},
-	{SYS_chmod, ROLE_FILES, {{0}}, "modes", NULL},
+	{SYS_chmod, ROLE_FILES, {SYSCALL_BITS(1, 0777)}, "modes, without set-id bits", NULL},
 	{SYS_ftruncate, ROLE_FILES, {{0}}, "sizes", NULL},
 	{SYS_utimensat, ROLE_FILES, {{0}}, "times", NULL},
 	{SYS_getxattr, ROLE_FILES, {{0}}, "extended attributes, owners among them", NULL},

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -109,6 +110,12 @@ size_t text_escape(char *out, size_t cap, const char *text, size_t len);
 
 /* Closes *fd when it is >= 0 and sets it to -1. errno is kept. */
 void fd_close(int *fd);
+
+/*
+ * fstat(2) by its own system call. The C library's is newfstatat(2), and who may make that call may ask
+ * for any path: decoders may not. 0, or -1 and errno.
+ */
+int fd_stat(int fd, struct stat *ret_stat);
 
 /*
  * Makes *fd a descriptor of the same file that can only be read: an open file of its

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -74,6 +75,11 @@ int fd_make_read_only(int *fd)
 	close(*fd);
 	*fd = ro;
 	return 0;
+}
+
+int fd_stat(int fd, struct stat *ret_stat)
+{
+	return (int)syscall(SYS_fstat, fd, ret_stat);
 }
 
 void fd_close(int *fd)

@@ -59,7 +59,7 @@ static const struct syscall_rule machine_syscalls[] = {
 
 static const struct syscall_rule decoder_syscalls[] = {
 	{SYS_pread64, ROLE_DECODER, {{0}}, "what is decoded", NULL},
-	{SYS_newfstatat, ROLE_DECODER, {{0}}, "its size", NULL},
+	{SYS_fstat, ROLE_DECODER, {{0}}, "its size", NULL},
 	{SYS_lseek, ROLE_DECODER, {{0}}, "its holes", "files without holes"},
 	{SYS_pwrite64, ROLE_DECODER, {{0}}, "the result", NULL},
 	{SYS_ftruncate, ROLE_DECODER, {{0}}, "the same", NULL},
