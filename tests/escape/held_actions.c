@@ -280,6 +280,26 @@ static long share_setuid_by_path(void)
 	return each_fd(setuid_by_path, ENOTDIR);
 }
 
+/* By a path relative to the directory that has links to all descriptors, which is where a file server is. */
+static long setuid_by_link(int fd)
+{
+	long file = open_at(fd, "program", O_RDWR);
+	char path[32];
+	long r;
+
+	snprintf(path, sizeof(path), "%ld", file);
+	r = file < 0 ? file : got(syscall(SYS_chmod, path, 04755));
+	snprintf(path, sizeof(path), "/proc/self/fd/%ld", file);
+	if (r == -ENOENT)
+		r = got(syscall(SYS_chmod, path, 04755));
+	return r < 0 ? r : is_setuid((int)file);
+}
+
+static long share_setuid_by_link(void)
+{
+	return each_fd(setuid_by_link, ENOTDIR);
+}
+
 static long setuid_at_once(int fd)
 {
 	struct open_how how = {.flags = O_RDWR | O_CREAT | O_EXCL, .mode = 04755};
@@ -489,6 +509,7 @@ const struct action held_actions[] = {
 	{"held-mknod-device", "mknodat", KIND_PATH, held_make_device},
 	{"share-setuid", "openat2 fchmod", KIND_OTHER, share_setuid},
 	{"share-setuid-path", "openat2 fchmodat", KIND_OTHER, share_setuid_by_path},
+	{"share-setuid-link", "openat2 chmod", KIND_OTHER, share_setuid_by_link},
 	{"share-setuid-made", "openat2 pwrite64", KIND_OTHER, share_setuid_made},
 	{"tty-inject", "ioctl", KIND_TTY, tty_inject},
 	{"tty-steal", "ioctl", KIND_TTY, tty_steal},
