@@ -484,6 +484,7 @@ const struct syscall_rule file_server_syscalls[] = {
 	{SYS_symlinkat, ROLE_FILES, {{0}}, "names", NULL},
 	{SYS_linkat, ROLE_FILES, {{0}}, "names", NULL},
 	{SYS_unlinkat, ROLE_FILES, {{0}}, "names", NULL},
+	{SYS_renameat, ROLE_FILES, {{0}}, "names: renameat2() without flags", NULL},
 	{SYS_renameat2, ROLE_FILES, {{0}}, "names", NULL},
 	{SYS_readlinkat, ROLE_FILES, {{0}}, "names", NULL},
 	{0},
