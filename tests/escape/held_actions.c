@@ -261,7 +261,7 @@ static long setuid_by_path(int fd)
 {
 	long file = open_at(fd, "program", O_RDWR);
 	long last = -EBADF;
-	char path[32];
+	char path[40];
 
 	snprintf(path, sizeof(path), "%ld", file);
 	for (int to = 0; file >= 0 && to < ATTACK_FDS; to++) {
@@ -284,7 +284,7 @@ static long share_setuid_by_path(void)
 static long setuid_by_link(int fd)
 {
 	long file = open_at(fd, "program", O_RDWR);
-	char path[32];
+	char path[40];
 	long r;
 
 	snprintf(path, sizeof(path), "%ld", file);

@@ -223,9 +223,17 @@ void vm_msis_destroy(struct msis *msis)
 }
 
 const struct syscall_rule msis_syscalls[] = {
-	{SYS_ioctl, ROLE_MAIN | ROLE_IO | ROLE_NET, {SYSCALL_ARG(1, KVM_SET_GSI_ROUTING)}, "where an MSI goes", NULL},
+	{SYS_ioctl,
+	 ROLE_MAIN | ROLE_IO | ROLE_NET,
+	 {SYSCALL_ARG(1, KVM_SET_GSI_ROUTING)},
+	 "where an MSI goes",
+	 NULL},
 	{SYS_ioctl, ROLE_MAIN | ROLE_IO | ROLE_NET, {SYSCALL_ARG(1, KVM_IRQFD)}, "its line", NULL},
 	{SYS_eventfd2, ROLE_MAIN | ROLE_IO | ROLE_NET, {{0}}, "the same", NULL},
-	{SYS_close, ROLE_MAIN | ROLE_IO | ROLE_NET, {{0}}, "a line that cannot be had, or is not needed any more", NULL},
+	{SYS_close,
+	 ROLE_MAIN | ROLE_IO | ROLE_NET,
+	 {{0}},
+	 "a line that cannot be had, or is not needed any more",
+	 NULL},
 	{0},
 };
