@@ -137,7 +137,9 @@ static _Noreturn void serve(struct file_share *share, struct start *start)
 	}
 	if (r == 0)
 		r = file_server_run(share, start->link, &err);
-	if (r < 0 && r != -ESRCH) /* the supervisor has gone, and said why */
+	if (r == -ESRCH) /* the machine has ended already, or the supervisor has: who did said why */
+		r = 0;
+	if (r < 0)
 		dprintf(STDERR_FILENO, "hull: the file server of %s: %s\n", start->path, err.msg);
 	_exit(r < 0 ? 1 : 0);
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -37,6 +38,9 @@ static const uint64_t drain_ns = UINT64_C(1) * 1000000000;
 
 /* What a machine gets to say why its agent has gone: mostly it is a panic. */
 static const uint64_t last_words_ns = UINT64_C(2) * 1000000000;
+
+/* What file servers get to have ended behind a worker that has failed. */
+enum { LAST_SHARE_MS = 100 };
 
 /* How much longer the boot may take on a host that is emulated itself. */
 enum { EMULATED_FACTOR = 10 };
@@ -529,10 +533,12 @@ static void share_ended(struct supervisor *s, unsigned index, int wait_status)
 {
 	const struct config_share *share = &s->config->shares[index];
 	const bool is_root = s->config->root.directory && index == 0;
+	const bool gone = s->stage == STAGE_GONE;
 	char *text = s->ending.share_text, why[SANDBOX_VIOLATION_TEXT];
 	int n;
 
-	if (s->stage >= STAGE_STOPPING || (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0))
+	if ((s->stage >= STAGE_STOPPING && !gone) ||
+	    (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0))
 		return;
 	n = snprintf(text, sizeof(s->ending.share_text), "the file server of %s %s%s%s ",
 		     is_root ? "--root" : "--share", share->path, is_root ? "" : ":",
@@ -548,7 +554,10 @@ static void share_ended(struct supervisor *s, unsigned index, int wait_status)
 			 WEXITSTATUS(wait_status));
 	if (is_root || s->config->command.argv) {
 		s->ending.share_lost = true;
-		stop(s);
+		if (!gone)
+			stop(s);
+	} else if (gone) {
+		summary_warning(s->config, s->res->log, text);
 	} else {
 		summary_share_lost(s->config, s->res->log, text);
 	}
@@ -564,6 +573,31 @@ static void look_at_shares(struct supervisor *s)
 		s->shares->pids[i] = 0; /* which is how share_processes_wait() knows */
 		share_ended(s, i, wait_status);
 	}
+}
+
+/*
+ * A worker that could not begin may have lacked a file server, and is the first to have ended: its message
+ * says nothing of why.
+ */
+static void look_for_lost_shares(struct supervisor *s)
+{
+	struct pollfd fds[CONFIG_MAX_SHARES];
+	unsigned count = 0;
+
+	if (s->report->outcome != OUTCOME_FAILED || s->ending.signal)
+		return;
+	for (unsigned i = 0; s->shares && i < s->shares->count; i++) {
+		const int fd = s->shares->pids[i] > 0 ? pidfd_open(s->shares->pids[i], 0) : -1;
+
+		if (fd >= 0)
+			fds[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+	}
+	/* The first is the one; the others only lose their worker. */
+	if (count > 0)
+		(void)poll(fds, count, LAST_SHARE_MS);
+	while (count > 0)
+		close(fds[--count].fd);
+	look_at_shares(s);
 }
 
 /* ---- signals ---- */
@@ -777,8 +811,10 @@ static void go_on(struct supervisor *s)
 	}
 	if (fds[0].revents)
 		take_signal(s);
-	if (worker_ended(s))
+	if (worker_ended(s)) {
 		machine_gone(s);
+		look_for_lost_shares(s);
+	}
 	if (s->deadline_ns && monotonic_ns() >= s->deadline_ns)
 		handle_deadline(s);
 	if (s->watch_ns && monotonic_ns() >= s->watch_ns)
