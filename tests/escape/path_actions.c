@@ -135,7 +135,7 @@ static long make(const char *path)
 	long fd = got(syscall(SYS_creat, path, 0600));
 
 	if (fd >= 0)
-		unlink(path);
+		syscall(SYS_unlinkat, AT_FDCWD, path, 0);
 	return fd;
 }
 
@@ -155,7 +155,7 @@ static long create_in_dir(void)
 	long fd = opened(in_dir(path, sizeof(path), "made"), O_WRONLY | O_CREAT);
 
 	if (fd >= 0)
-		unlink(path);
+		syscall(SYS_unlinkat, AT_FDCWD, path, 0);
 	return fd;
 }
 
@@ -178,7 +178,7 @@ static long mkdirat_in_tmp(void)
 	long r = got(syscall(SYS_mkdirat, AT_FDCWD, "/tmp/hull-escape-dir", 0700));
 
 	if (r >= 0)
-		rmdir("/tmp/hull-escape-dir");
+		syscall(SYS_unlinkat, AT_FDCWD, "/tmp/hull-escape-dir", AT_REMOVEDIR);
 	return r;
 }
 
