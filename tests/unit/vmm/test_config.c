@@ -127,7 +127,7 @@ static void test_clusters(void **state)
 static void test_values_that_look_like_options(void **state)
 {
 	struct vm_config c =
-		accepted(WORDS(W("-k"), W("-v"), W("--append"), W("--"), W("--log"), W("--quiet")));
+		accepted(WORDS(W("-k"), W("-v"), W("--append=--"), W("--log"), W("--quiet")));
 
 	(void)state;
 	assert_string_equal(c.kernel, "-v");
