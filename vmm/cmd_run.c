@@ -77,14 +77,12 @@ static void warn_of_owners(const struct vm_config *config, int log)
 static int start(const struct vm_config *config, struct resources *res, struct share_processes *shares,
 		 struct report *report)
 {
-	struct share_messages messages = {.notes = report->share_notes};
 	struct err err = {0};
 	bool from_cache = false;
 	int r = resources_open(res, config, &err);
 
 	if (r < 0)
 		return fail(&err);
-	messages.log = res->log;
 	report_phase(report, PHASE_OPEN);
 	warn_of_owners(config, res->log);
 	r = kernel_cache_get(&res->kernel, min_u64(config->memory, max_decoded_bytes), &res->decoded,
@@ -92,8 +90,8 @@ static int start(const struct vm_config *config, struct resources *res, struct s
 	report->from_cache = from_cache;
 	if (r == 0)
 		r = add_own_initrd(config, res, &err);
-	if (r == 0)
-		r = share_processes_start(shares, config, res->shares, &messages, &err);
+	if (r == 0 && config->share_count > 0)
+		r = share_processes_start(shares, config, res->shares, res->log, &err);
 	if (r < 0)
 		return summary_failed(config, res->log, err.msg);
 	report_phase(report, PHASE_DECODE);

@@ -14,8 +14,14 @@ int report_create(struct report **ret_report, struct err *err)
 
 	if (p == MAP_FAILED)
 		return err_errno(err, -errno, "memory for the worker's report");
+	(void)madvise(p, sizeof(struct report), MADV_DONTFORK);
 	*ret_report = p;
 	return 0;
+}
+
+void report_share(struct report *report)
+{
+	(void)madvise(report, sizeof(*report), MADV_DOFORK);
 }
 
 void report_destroy(struct report *report)

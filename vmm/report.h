@@ -62,15 +62,18 @@ struct report {
 	char how[96];                 /* how the kernel was entered */
 	char tail[REPORT_TAIL_BYTES]; /* the end of the console's output */
 	uint32_t tail_len;
-	uint64_t exits[EXIT_COUNTS];                        /* to user space, of all vCPUs */
-	struct sandbox_note worker_note;                    /* of the worker's filters, and ... */
-	struct sandbox_note share_notes[CONFIG_MAX_SHARES]; /* ... of the file servers', in their order */
-	uint64_t dropped;                                   /* console bytes that the reader did not take */
-	uint64_t lost;                                      /* bytes of messages that the log did not take */
+	uint64_t exits[EXIT_COUNTS];     /* to user space, of all vCPUs */
+	struct sandbox_note worker_note; /* of the worker's filters */
+	uint64_t dropped;                /* console bytes that the reader did not take */
+	uint64_t lost;                   /* bytes of messages that the log did not take */
 };
 
-/* Maps a zeroed report that survives fork() as shared memory. */
+/*
+ * Maps a zeroed report, shared memory for this process and for those that it forks once
+ * report_share() was called: decoders and file servers have no part in it.
+ */
 int report_create(struct report **ret_report, struct err *err);
+void report_share(struct report *report);
 void report_destroy(struct report *report);
 
 /* Notes that a phase has ended now; only the first time counts. */

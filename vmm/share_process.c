@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -159,8 +160,7 @@ static int await_server(int ready, const char *path, struct err *err)
 }
 
 static int start_one(struct share_processes *p, const struct vm_config *config, unsigned index,
-		     struct share_file *file, int passwd, const struct share_messages *messages,
-		     struct err *err)
+		     struct share_file *file, int passwd, int log, struct err *err)
 {
 	struct file_share share = share_process_settings(config, index);
 	const char *path = config->shares[index].path;
@@ -171,8 +171,8 @@ static int start_one(struct share_processes *p, const struct vm_config *config, 
 		.ready = -1,
 		.sandbox = {.kind = SANDBOX_FILES,
 			    .mode = config->sandbox.mode,
-			    .messages = messages->log,
-			    .note = &messages->notes[index]},
+			    .messages = log,
+			    .note = &p->notes[index]},
 	};
 	const int bytes = LINK_BYTES;
 	int pair[2], ready[2] = {-1, -1};
@@ -205,16 +205,28 @@ static int start_one(struct share_processes *p, const struct vm_config *config, 
 	return r;
 }
 
+/* For the process only that they are of, and the supervisor: not a part of the worker's report. */
+static int make_notes(struct share_processes *p, struct err *err)
+{
+	void *notes = mmap(NULL, CONFIG_MAX_SHARES * sizeof(*p->notes), PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (notes == MAP_FAILED)
+		return err_errno(err, -errno, "memory for the notes of file servers");
+	p->notes = notes;
+	return 0;
+}
+
 int share_processes_start(struct share_processes *p, const struct vm_config *config, struct share_file *files,
-			  const struct share_messages *messages, struct err *err)
+			  int log, struct err *err)
 {
 	uint32_t uid;
 	bool by_name = config->root.directory && !config_user_number(&config->command, &uid);
 	int passwd = by_name ? guest_passwd_open(files[0].root) : -1;
-	int r = 0;
+	int r = make_notes(p, err);
 
 	for (unsigned i = 0; i < config->share_count && r == 0; i++)
-		r = start_one(p, config, i, &files[i], passwd, messages, err);
+		r = start_one(p, config, i, &files[i], passwd, log, err);
 	fd_close(&passwd);
 	return r;
 }
@@ -245,4 +257,7 @@ void share_processes_wait(struct share_processes *p, uint64_t patience_ns)
 		(void)ended(p->pids[i], monotonic_ns() + KILLED_MS * UINT64_C(1000000));
 	}
 	p->count = 0;
+	if (p->notes)
+		munmap(p->notes, CONFIG_MAX_SHARES * sizeof(*p->notes));
+	p->notes = NULL;
 }

@@ -22,25 +22,21 @@
 struct share_processes {
 	pid_t pids[CONFIG_MAX_SHARES]; /* in the order of the shares; 0: it was reaped */
 	unsigned count;
+	struct sandbox_note *notes; /* of their filters, in shared memory; CONFIG_MAX_SHARES */
 };
 
 /* What share `index` of `config` means to its server; root_fd and proc_fd are -1. */
 struct file_share share_process_settings(const struct vm_config *config, unsigned index);
 
-/* Where servers say what goes wrong. */
-struct share_messages {
-	int log;
-	struct sandbox_note *notes; /* CONFIG_MAX_SHARES of them, in shared memory */
-};
-
 /*
- * Starts the server of each share of `config`: takes files[i].root, and makes files[i].link.
- * For a process with a single thread. Errors: -errno of socketpair(2) and fork(2), with
+ * Starts the server of each share of `config`: takes files[i].root, and makes files[i].link. What goes
+ * wrong in them goes to `log`.
+ * For a process with a single thread. Errors: -errno of mmap(2), socketpair(2) and fork(2), with
  * SANDBOX_STRICT those of sandbox_confine(); those that were started are in `processes`, and end when their
  * links are closed.
  */
 int share_processes_start(struct share_processes *processes, const struct vm_config *config,
-			  struct share_file *files, const struct share_messages *messages, struct err *err);
+			  struct share_file *files, int log, struct err *err);
 
 /*
  * Waits for all of them, after all ends of the links were closed: for as long as it takes to end

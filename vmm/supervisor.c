@@ -544,7 +544,7 @@ static void share_ended(struct supervisor *s, unsigned index, int wait_status)
 		     is_root ? "--root" : "--share", share->path, is_root ? "" : ":",
 		     is_root ? "" : share->target);
 	n = (int)min_u64((uint64_t)n, sizeof(s->ending.share_text) - 1);
-	if (sandbox_violation(&s->report->share_notes[index], wait_status, "it", why, sizeof(why)))
+	if (sandbox_violation(&s->shares->notes[index], wait_status, "it", why, sizeof(why)))
 		snprintf(text + n, sizeof(s->ending.share_text) - (size_t)n, "ended: %s", why);
 	else if (WIFSIGNALED(wait_status))
 		snprintf(text + n, sizeof(s->ending.share_text) - (size_t)n, "was killed by signal %d (%s)",
@@ -768,6 +768,7 @@ static int start_worker(struct supervisor *s, struct report *report, struct err 
 	s->control = pair[0];
 	r = worker_sandbox_init(&confinement, s->config, s->res, pair[1], &report->worker_note, err);
 	if (r == 0) {
+		report_share(report);
 		s->worker = sandbox_fork(&confinement.sandbox, err);
 		if (s->worker == 0)
 			worker_main(s->config, s->res, report, pair[1], &confinement);

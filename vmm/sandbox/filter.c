@@ -128,7 +128,7 @@ const char *sandbox_syscall_name(int number)
 bool sandbox_violation(const struct sandbox_note *shared, int wait_status, const char *who, char *text,
 		       unsigned size)
 {
-	const struct sandbox_note note = *shared;
+	const struct sandbox_note note = shared ? *shared : (struct sandbox_note){0};
 	char thread[sizeof(note.thread) * 4];
 
 	text[0] = '\0';

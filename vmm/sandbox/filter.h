@@ -62,9 +62,9 @@ const char *sandbox_syscall_name(int number);
 enum { SANDBOX_VIOLATION_TEXT = 200 };
 
 /*
- * In words what `note`, of the process called `who` ("the worker"), says, into `text`: "the sandbox
- * ended the worker: thread hull-vcpu0 made the forbidden system call openat (257)". `wait_status` is
- * that of waitpid(). False: it was no filter that ended the process; `text` is "" then.
+ * In words what `note` (NULL: there was none), of the process called `who` ("the worker"), says, into `text`:
+ * "the sandbox ended the worker: thread hull-vcpu0 made the forbidden system call openat (257)".
+ * `wait_status` is that of waitpid(). False: it was no filter that ended the process; `text` is "" then.
  */
 bool sandbox_violation(const struct sandbox_note *note, int wait_status, const char *who, char *text,
 		       unsigned size);

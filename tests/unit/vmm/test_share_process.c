@@ -102,7 +102,6 @@ struct fx {
 	struct vm_config *config;
 	struct share_file files[2];
 	struct share_processes processes;
-	struct sandbox_note notes[CONFIG_MAX_SHARES];
 };
 
 static void make_file(const char *dir, const char *text)
@@ -169,12 +168,11 @@ static int teardown(void **state)
 
 static void start(struct fx *fx)
 {
-	const struct share_messages messages = {fx->log_fd, fx->notes};
 	struct err err = {0};
 
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(share_file_open(&fx->files[i], &fx->config->shares[i], "--share", &err), 0);
-	assert_int_equal(share_processes_start(&fx->processes, fx->config, fx->files, &messages, &err), 0);
+	assert_int_equal(share_processes_start(&fx->processes, fx->config, fx->files, fx->log_fd, &err), 0);
 	assert_int_equal(fx->processes.count, 2);
 }
 
