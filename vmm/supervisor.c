@@ -3,12 +3,10 @@
 #include "supervisor.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/signalfd.h>
@@ -19,15 +17,13 @@
 
 #include "command_run.h"
 #include "control.h"
-#include "control_server.h"
 #include "hull/agent.h"
 #include "hull/arch.h"
 #include "hull/util.h"
-#include "run_dir.h"
 #include "signals.h"
 #include "summary.h"
+#include "supervisor_state.h"
 #include "terminal.h"
-#include "vsock_paths.h"
 #include "worker.h"
 
 /* What a worker gets to end by itself, once asked. */
@@ -45,104 +41,9 @@ enum { LAST_SHARE_MS = 100 };
 /* How much longer the boot may take on a host that is emulated itself. */
 enum { EMULATED_FACTOR = 10 };
 
-/* Messages of the worker that are served before signals and the clock are looked at again. */
-enum { MESSAGES_A_ROUND = 16 };
-
-enum stage {
-	STAGE_RUNS,
-	STAGE_BUTTON,   /* the power button is pressed, and the guest has its grace period */
-	STAGE_STOPPING, /* the worker was asked to stop */
-	STAGE_KILLED,
-	STAGE_GONE, /* it has ended, and what COMMAND has said is still being written */
-};
-
-/* To the worker; waits while it does not read. */
-struct answer {
-	struct control_message message;
-	int fd; /* -1: none */
-	bool waits;
-};
-
-struct supervisor {
-	const struct vm_config *config;
-	const struct resources *res;
-	const struct report *report;   /* of a live worker: a hint at most */
-	struct control_server *server; /* NULL: there is none */
-	struct share_processes *shares;
-	pid_t worker;        /* until STAGE_GONE */
-	uint64_t started_ns; /* the worker */
-	int control;         /* -1: the worker has closed it */
-	int signals;         /* signalfd */
-	struct terminal terminal;
-	uint16_t cols, rows; /* as the guest was told */
-	enum stage stage;
-	bool cut;             /* STAGE_GONE: nobody waits any longer */
-	uint64_t deadline_ns; /* of --timeout, or of what the stage waits for; 0: none */
-	struct answer answer;
-	bool agent_came; /* COMMAND: its agent has connected */
-	struct command_run command;
-	uint64_t watch_ns; /* COMMAND: when patience with the boot, or with the end of the agent, ends; 0:
-			      none */
-	unsigned untold;   /* mask of enum control_kind: to the worker, before any further answer */
-	struct ending ending;
-};
-
-/* From proc(5); 0: unknown. */
-static uint64_t resident_bytes(pid_t worker)
-{
-	char path[48], text[128] = "";
-	const char *second;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%ld/statm", (long)worker);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	second = read(fd, text, sizeof(text) - 1) > 0 ? strchr(text, ' ') : NULL;
-	fd_close(&fd);
-	return second ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
-}
-
-/*
- * Says what is to be said, as far as there is room: a guest that connects again and again
- * fills the socket with answers. A worker that does not read is dealt with by the deadline of
- * the stage.
- */
-static void send_untold(struct supervisor *s)
-{
-	for (unsigned kind = 0; s->untold; kind++) {
-		struct control_message message = {.kind = kind};
-
-		if (!(s->untold >> kind & 1))
-			continue;
-		if (kind == CONTROL_RESIZE) {
-			message.a = s->cols;
-			message.b = s->rows;
-		}
-		if (kind == CONTROL_STATUS)
-			message.a = resident_bytes(s->worker);
-		if (control_send(s->control, &message, -1) == -EAGAIN)
-			return;
-		s->untold &= ~(1u << kind);
-	}
-}
-
-static void tell(struct supervisor *s, enum control_kind kind)
-{
-	s->untold |= 1u << kind;
-	send_untold(s);
-}
-
-/* Whatever was to be told of a pause is out of date. */
-static void tell_resume(struct supervisor *s)
-{
-	s->untold &= ~(1u << CONTROL_PAUSE);
-	tell(s, CONTROL_RESUME);
-}
-
 /* ---- the end ---- */
 
-static void kill_worker(struct supervisor *s)
+void supervisor_kill(struct supervisor *s)
 {
 	s->stage = STAGE_KILLED;
 	s->ending.killed_by_us = true;
@@ -150,7 +51,7 @@ static void kill_worker(struct supervisor *s)
 	kill(s->worker, SIGKILL);
 }
 
-static void stop(struct supervisor *s)
+void supervisor_stop(struct supervisor *s)
 {
 	uint64_t now = monotonic_ns();
 
@@ -158,7 +59,7 @@ static void stop(struct supervisor *s)
 		s->ending.waited_ns = now - s->ending.button_ns;
 	s->stage = STAGE_STOPPING;
 	s->deadline_ns = now + stop_grace_ns;
-	tell(s, CONTROL_STOP);
+	supervisor_tell(s, CONTROL_STOP);
 	kill(s->worker, SIGCONT);
 }
 
@@ -166,11 +67,11 @@ static void stop(struct supervisor *s)
 static void signal_command(struct supervisor *s, int sig)
 {
 	if (command_run_signal(&s->command, sig) != COMMAND_HAS_IT)
-		stop(s); /* it does not run, and nothing would be lost */
+		supervisor_stop(s); /* it does not run, and nothing would be lost */
 }
 
 /* Asks the guest to shut down: one that does not listen loses the grace period, and no more. */
-static void press_button(struct supervisor *s, uint64_t grace_ns)
+void supervisor_press_button(struct supervisor *s, uint64_t grace_ns)
 {
 	uint64_t now = monotonic_ns();
 	uint64_t end = now + grace_ns;
@@ -182,12 +83,12 @@ static void press_button(struct supervisor *s, uint64_t grace_ns)
 		s->deadline_ns = end;
 	kill(s->worker, SIGCONT);
 	if (__atomic_load_n(&s->report->paused, __ATOMIC_RELAXED))
-		tell_resume(s); /* one that stands still would not hear */
+		supervisor_tell_resume(s); /* one that stands still would not hear */
 	if (s->config->command.argv) {
 		signal_command(s, s->ending.signal);
 		return;
 	}
-	tell(s, CONTROL_POWER_BUTTON);
+	supervisor_tell(s, CONTROL_POWER_BUTTON);
 	snprintf(text, sizeof(text), "signal %d: pressed the power button; the guest has %g s to shut down",
 		 s->ending.signal, (double)grace_ns / 1e9);
 	summary_note(s->config, s->res->log, text);
@@ -197,9 +98,9 @@ static void press_button(struct supervisor *s, uint64_t grace_ns)
 static void hasten(struct supervisor *s)
 {
 	if (s->stage < STAGE_STOPPING)
-		stop(s);
+		supervisor_stop(s);
 	else if (s->stage == STAGE_STOPPING)
-		kill_worker(s);
+		supervisor_kill(s);
 }
 
 static void handle_deadline(struct supervisor *s)
@@ -220,9 +121,9 @@ static void pass_signal(struct supervisor *s, int sig)
 		return;
 	s->ending.signal = sig;
 	if (what == COMMAND_KILL)
-		kill_worker(s);
+		supervisor_kill(s);
 	else
-		stop(s);
+		supervisor_stop(s);
 }
 
 static bool is_for_command(const struct supervisor *s, int sig)
@@ -231,7 +132,7 @@ static bool is_for_command(const struct supervisor *s, int sig)
 	       (sig == SIGINT || sig == SIGQUIT || sig == SIGUSR2);
 }
 
-static void handle_end_signal(struct supervisor *s, int sig)
+void supervisor_end_signal(struct supervisor *s, int sig)
 {
 	bool hung_up = sig == SIGHUP && s->terminal.fd >= 0;
 
@@ -241,9 +142,9 @@ static void handle_end_signal(struct supervisor *s, int sig)
 	} else if (s->stage == STAGE_RUNS) {
 		s->ending.signal = sig;
 		if ((sig == SIGTERM || hung_up) && s->config->grace_ns > 0)
-			press_button(s, s->config->grace_ns);
+			supervisor_press_button(s, s->config->grace_ns);
 		else
-			stop(s);
+			supervisor_stop(s);
 	} else if (s->config->command.argv && s->stage == STAGE_BUTTON && sig == s->ending.signal &&
 		   monotonic_ns() - s->ending.button_ns < COMMAND_ECHO_NS) {
 		return;        /* the same, once for hull and once for its process group */
@@ -264,7 +165,7 @@ static void window_changed(struct supervisor *s)
 		return;
 	s->cols = cols;
 	s->rows = rows;
-	tell(s, CONTROL_RESIZE);
+	supervisor_tell(s, CONTROL_RESIZE);
 }
 
 /* The terminal is the console's, or COMMAND's while it runs. */
@@ -284,7 +185,7 @@ static void resume(struct supervisor *s)
 {
 	if (s->stage != STAGE_GONE) {
 		kill(s->worker, SIGCONT);
-		tell_resume(s);
+		supervisor_tell_resume(s);
 	}
 	take_terminal(s);
 	window_changed(s);
@@ -297,229 +198,6 @@ static void suspend(struct supervisor *s)
 	if (s->stage != STAGE_GONE)
 		kill(s->worker, SIGSTOP);
 	raise(SIGSTOP);
-}
-
-/* ---- the worker's messages ---- */
-
-static void send_answer(struct supervisor *s)
-{
-	int r = control_send(s->control, &s->answer.message, s->answer.fd);
-
-	s->answer.waits = r == -EAGAIN;
-	if (!s->answer.waits)
-		fd_close(&s->answer.fd);
-}
-
-/* A socket for the device of the worker, whose other end is *ret_ours; or -errno. */
-static int make_pair(int *ret_ours)
-{
-	int pair[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	*ret_ours = pair[0];
-	return pair[1];
-}
-
-/* The first to come is the agent: nothing of the user's runs in the guest before. */
-static int connect_agent(struct supervisor *s)
-{
-	struct err err = {0};
-	int ours = -1;
-	int fd = s->agent_came ? -ECONNREFUSED : make_pair(&ours);
-
-	if (fd < 0)
-		return fd;
-	s->agent_came = true;
-	s->watch_ns = 0;
-	if (command_run_start(&s->command, ours, &err) < 0) {
-		summary_failed(s->config, s->res->log, err.msg);
-		fd_close(&fd);
-		return -ECONNREFUSED;
-	}
-	return fd;
-}
-
-/* The port is any: the path for it is made here, and it leads to what the user put there or to nothing. */
-static int connect_port(struct supervisor *s, uint32_t port)
-{
-	if (port == AGENT_PORT && s->config->command.argv)
-		return connect_agent(s);
-	return s->config->vsock.implied ? -ECONNREFUSED : vsock_paths_connect(s->res->vsock_path, port);
-}
-
-static void connect_vsock(struct supervisor *s, const struct control_message *request)
-{
-	int fd = connect_port(s, request->b);
-
-	s->answer = (struct answer){
-		.message = {.kind = CONTROL_VSOCK_SOCKET, .a = request->a, .b = fd < 0 ? (uint32_t)-fd : 0},
-		.fd = fd < 0 ? -1 : fd,
-	};
-	send_answer(s);
-}
-
-/* What comes from the worker may come from a guest that has broken out: what is not expected is dropped. */
-static void serve_control(struct supervisor *s)
-{
-	for (unsigned i = 0; i < MESSAGES_A_ROUND; i++) {
-		struct control_message message;
-		int fd = -1;
-		int r;
-
-		send_untold(s);
-		if (s->answer.waits && !s->untold)
-			send_answer(s);
-		if (s->answer.waits || s->untold)
-			return;
-		r = control_receive(s->control, &message, &fd);
-		fd_close(&fd);
-		if (r == 0)
-			fd_close(&s->control);
-		if (r == 0 || r == -EAGAIN)
-			return;
-		if (r == 1 && message.kind == CONTROL_VSOCK_CONNECT && s->config->vsock.cid != 0)
-			connect_vsock(s, &message);
-	}
-}
-
-/* ---- requests of other programs (control_server.h) ---- */
-
-static void on_status(void *arg, struct control_status *ret_status)
-{
-	const struct supervisor *s = arg;
-	bool paused = __atomic_load_n(&s->report->paused, __ATOMIC_RELAXED);
-
-	*ret_status = (struct control_status){
-		.pid = getpid(),
-		.cpus = s->config->cpus,
-		.memory = s->config->memory,
-		.resident = s->stage == STAGE_GONE ? 0 : resident_bytes(s->worker),
-		.uptime_ns = monotonic_ns() - s->started_ns,
-		.state = paused ? CONTROL_STATE_PAUSED : CONTROL_STATE_RUNNING,
-	};
-	if (s->stage != STAGE_RUNS)
-		ret_status->state = CONTROL_STATE_STOPPING;
-	snprintf(ret_status->name, sizeof(ret_status->name), "%s", s->config->name);
-}
-
-/* As SIGTERM does, but with a grace period of its own; a further one can only shorten it. */
-static int on_stop(void *arg, uint64_t grace_ns, struct err *err)
-{
-	struct supervisor *s = arg;
-	uint64_t end;
-
-	(void)err;
-	if (grace_ns == CONTROL_DEFAULT_GRACE)
-		grace_ns = s->config->grace_ns;
-	end = monotonic_ns() + grace_ns;
-	if (s->stage == STAGE_GONE) {
-		handle_end_signal(s, SIGTERM);
-	} else if (s->stage == STAGE_RUNS) {
-		s->ending.signal = SIGTERM;
-		tell_resume(s); /* a pause may be on its way */
-		if (grace_ns > 0)
-			press_button(s, grace_ns);
-	}
-	if (s->stage < STAGE_STOPPING && grace_ns == 0)
-		stop(s);
-	else if (s->stage == STAGE_BUTTON && end < s->deadline_ns)
-		s->deadline_ns = end;
-	return 0;
-}
-
-static int on_kill(void *arg, struct err *err)
-{
-	struct supervisor *s = arg;
-
-	(void)err;
-	if (s->stage == STAGE_GONE) {
-		handle_end_signal(s, SIGTERM);
-		return 0;
-	}
-	if (s->stage == STAGE_RUNS)
-		s->ending.signal = SIGTERM;
-	kill_worker(s);
-	return 0;
-}
-
-static int on_pause(void *arg, struct err *err)
-{
-	struct supervisor *s = arg;
-
-	if (s->stage != STAGE_RUNS)
-		return err_set(err, -EBUSY, "it is being stopped");
-	s->untold &= ~(1u << CONTROL_RESUME);
-	tell(s, CONTROL_PAUSE);
-	return 0;
-}
-
-static int on_resume(void *arg, struct err *err)
-{
-	struct supervisor *s = arg;
-
-	if (s->stage == STAGE_GONE)
-		return err_set(err, -ESRCH, "it has ended");
-	tell_resume(s);
-	return 0;
-}
-
-/* A way to the agent, through the guest's vsock. */
-static int on_exec(void *arg, int *ret_fd, struct err *err)
-{
-	const struct control_message message = {.kind = CONTROL_VSOCK_OPEN, .a = AGENT_PORT};
-	struct supervisor *s = arg;
-	int ours = -1, fd, r;
-
-	if (!s->config->command.argv && !s->config->agent)
-		return err_set(err, -ENOTCONN, "it has no agent: it was started without COMMAND and --agent");
-	if (s->stage == STAGE_GONE)
-		return err_set(err, -ESRCH, "it has ended");
-	if (s->config->command.argv && s->command.state != AGENT_RUNS)
-		return err_set(err, -EAGAIN, "its COMMAND does not run yet, or not any more");
-	if (__atomic_load_n(&s->report->paused, __ATOMIC_RELAXED))
-		return err_set(err, -EAGAIN, "it is paused: 'hull resume %s' lets it go on", s->config->name);
-	fd = make_pair(&ours);
-	if (fd < 0)
-		return err_errno(err, fd, "socket");
-	r = control_send(s->control, &message, fd);
-	fd_close(&fd);
-	if (r < 0) {
-		fd_close(&ours);
-		return err_set(err, r, "it is busy");
-	}
-	*ret_fd = ours;
-	return 0;
-}
-
-static const struct control_server_ops server_ops = {
-	.status = on_status,
-	.stop = on_stop,
-	.kill = on_kill,
-	.pause = on_pause,
-	.resume = on_resume,
-	.exec = on_exec,
-};
-
-/* Without a place for its socket a VM runs all the same; without a name of its own it does not. */
-static int start_server(struct supervisor *s, struct err *err)
-{
-	char dir[CONFIG_MAX_SOCKET], text[sizeof(err->msg) + 64];
-	struct err cause = {0};
-	int r = run_dir(dir, sizeof(dir), &cause);
-
-	if (r == 0)
-		r = control_server_create(&s->server, dir, s->config->name, &server_ops, s, &cause);
-	if (r == -EADDRINUSE) {
-		*err = cause;
-		return r;
-	}
-	if (r < 0) {
-		snprintf(text, sizeof(text), "warning: 'hull ps' and others cannot reach this VM: %s",
-			 cause.msg);
-		summary_note(s->config, s->res->log, text);
-	}
-	return 0;
 }
 
 /* ---- shares ---- */
@@ -555,7 +233,7 @@ static void share_ended(struct supervisor *s, unsigned index, int wait_status)
 	if (is_root || s->config->command.argv) {
 		s->ending.share_lost = true;
 		if (!gone)
-			stop(s);
+			supervisor_stop(s);
 	} else if (gone) {
 		summary_warning(s->config, s->res->log, text);
 	} else {
@@ -615,7 +293,7 @@ static void handle_signal(struct supervisor *s, int sig)
 		window_changed(s);
 		break;
 	case SIGUSR1:
-		tell(s, CONTROL_STATUS);
+		supervisor_tell(s, CONTROL_STATUS);
 		break;
 	case SIGCHLD:
 		look_at_shares(s);
@@ -624,7 +302,7 @@ static void handle_signal(struct supervisor *s, int sig)
 		if (is_for_command(s, sig))
 			pass_signal(s, sig);
 		else
-			handle_end_signal(s, sig);
+			supervisor_end_signal(s, sig);
 		break;
 	}
 }
@@ -679,12 +357,12 @@ static void handle_watch(struct supervisor *s)
 		return;
 	if (s->agent_came) {
 		s->ending.agent_lost = true;
-		stop(s);
+		supervisor_stop(s);
 	} else if (last + s->ending.quiet_ns > now) {
 		s->watch_ns = last + s->ending.quiet_ns;
 	} else {
 		s->ending.no_boot = true;
-		stop(s);
+		supervisor_stop(s);
 	}
 }
 
@@ -698,7 +376,7 @@ static void serve_command(struct supervisor *s)
 	if (command_run_is_unheard(&s->command) && s->stage < STAGE_KILLED) {
 		s->ending.unheard = true;
 		s->ending.signal = SIGINT;
-		kill_worker(s);
+		supervisor_kill(s);
 	}
 	if (!command_run_look(&s->command))
 		return;
@@ -711,10 +389,10 @@ static void serve_command(struct supervisor *s)
 		break;
 	case AGENT_END_NONSENSE:
 		s->ending.agent_lost = true;
-		stop(s);
+		supervisor_stop(s);
 		break;
 	default:
-		stop(s);
+		supervisor_stop(s);
 		break;
 	}
 }
@@ -821,7 +499,7 @@ static void go_on(struct supervisor *s)
 	if (s->watch_ns && monotonic_ns() >= s->watch_ns)
 		handle_watch(s);
 	if (fds[1].revents && s->control >= 0)
-		serve_control(s);
+		supervisor_serve_worker(s);
 	if (fds[2].revents)
 		serve_command(s);
 	control_server_ready(s->server, fds + 3, clients);
@@ -834,7 +512,7 @@ static int run(struct supervisor *s, struct report *report, struct err *err)
 	if (r == 0)
 		r = block_signals(s, err);
 	if (r == 0)
-		r = start_server(s, err);
+		r = supervisor_start_server(s, err);
 	if (r < 0)
 		return r;
 	terminal_init(&s->terminal, STDIN_FILENO);
