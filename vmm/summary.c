@@ -343,7 +343,7 @@ static int stopped(const struct vm_config *config, int log, const struct report 
 	if (config->log_level >= LOG_WARN && e->unheard)
 		say(log, "hull: the guest does not take Ctrl-C: stopped\n");
 	else if (config->log_level >= LOG_WARN && e->grace_over && config->command.argv)
-		say(log, "hull: COMMAND did not end within %.3g s after SIG%s: stopped\n",
+		say(log, "hull: COMMAND did not end within %.1f s after SIG%s: stopped\n",
 		    (double)e->waited_ns / 1e9, sigabbrev_np(e->signal));
 	else if (config->log_level >= LOG_INFO && e->button_ns)
 		say(log, "hull: signal %d: the guest did not shut down and was stopped after %.1f s\n",

@@ -860,7 +860,7 @@ static void a_grace_period_for_the_command(void **state)
 
 	f->config.grace_ns = 50000000;
 	assert_int_equal(command(f, ignores_the_end), 143);
-	assert_true(said(f, "hull: COMMAND did not end within 0.05"));
+	assert_true(said(f, "hull: COMMAND did not end within 0.1 s"));
 	assert_true(said(f, " s after SIGTERM: stopped\n"));
 }
 
