@@ -126,8 +126,7 @@ static void test_clusters(void **state)
 /* A value is a value, whatever it looks like. */
 static void test_values_that_look_like_options(void **state)
 {
-	struct vm_config c =
-		accepted(WORDS(W("-k"), W("-v"), W("--append=--"), W("--log"), W("--quiet")));
+	struct vm_config c = accepted(WORDS(W("-k"), W("-v"), W("--append=--"), W("--log"), W("--quiet")));
 
 	(void)state;
 	assert_string_equal(c.kernel, "-v");
