@@ -19,9 +19,11 @@ int report_create(struct report **ret_report, struct err *err)
 	return 0;
 }
 
-void report_share(struct report *report)
+int report_share(struct report *report, struct err *err)
 {
-	(void)madvise(report, sizeof(*report), MADV_DOFORK);
+	if (madvise(report, sizeof(*report), MADV_DOFORK) < 0)
+		return err_errno(err, -errno, "memory for the worker's report");
+	return 0;
 }
 
 void report_destroy(struct report *report)

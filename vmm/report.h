@@ -73,7 +73,7 @@ struct report {
  * report_share() was called: decoders and file servers have no part in it.
  */
 int report_create(struct report **ret_report, struct err *err);
-void report_share(struct report *report);
+int report_share(struct report *report, struct err *err);
 void report_destroy(struct report *report);
 
 /* Notes that a phase has ended now; only the first time counts. */

@@ -445,8 +445,9 @@ static int start_worker(struct supervisor *s, struct report *report, struct err 
 		return err_errno(err, -errno, "control socket");
 	s->control = pair[0];
 	r = worker_sandbox_init(&confinement, s->config, s->res, pair[1], &report->worker_note, err);
+	if (r == 0)
+		r = report_share(report, err);
 	if (r == 0) {
-		report_share(report);
 		s->worker = sandbox_fork(&confinement.sandbox, err);
 		if (s->worker == 0)
 			worker_main(s->config, s->res, report, pair[1], &confinement);

@@ -67,7 +67,7 @@ static int setup(void **state)
 	fx = (struct fx){0};
 	*state = &fx;
 	assert_int_equal(report_create(&fx.report, NULL), 0);
-	report_share(fx.report);
+	assert_int_equal(report_share(fx.report, NULL), 0);
 	assert_int_equal(mem_add_ram(&fx.mem, GPA, RAM, NULL), 0);
 	mem_freeze(&fx.mem);
 	/* cppcheck-suppress leakReturnValNotUsed ; it is a part of the RAM */
