@@ -21,6 +21,7 @@
 #include "guest_user.h"
 #include "hull/util.h"
 #include "sandbox/sandbox.h"
+#include "signals.h"
 
 enum {
 	/*
@@ -58,23 +59,6 @@ struct file_share share_process_settings(const struct vm_config *config, unsigne
 }
 
 /* ---- in the process ---- */
-
-/*
- * Signals of the terminal are the supervisor's business: files must not end before the guest
- * does. A closed pipe or a limit on file sizes is an error of that write.
- */
-static void set_signals(void)
-{
-	static const int ignored[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGTSTP,
-				      SIGTTIN, SIGTTOU, SIGPIPE, SIGXFSZ};
-	sigset_t none;
-
-	for (unsigned i = 0; i < ARRAY_SIZE(ignored); i++)
-		signal(ignored[i], SIG_IGN);
-	signal(SIGCHLD, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
 
 /* Each inode that the guest knows is a descriptor. */
 static void raise_descriptor_limit(void)
@@ -124,7 +108,7 @@ static _Noreturn void serve(struct file_share *share, struct start *start)
 	struct err err = {0};
 	int r;
 
-	set_signals();
+	signals_leave_to_supervisor(); /* files must not end before the guest does */
 	prctl(PR_SET_NAME, "hull-share");
 	raise_descriptor_limit();
 	umask(0); /* the guest has its own */

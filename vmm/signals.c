@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <sys/signalfd.h>
 
+#include "hull/util.h"
+
 static bool is_ignored(int sig)
 {
 	struct sigaction sa;
@@ -31,4 +33,17 @@ int signals_open(const int *wanted, unsigned count, struct err *err)
 	sigprocmask(SIG_BLOCK, &blocked, NULL);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? err_errno(err, -errno, "signals") : fd;
+}
+
+void signals_leave_to_supervisor(void)
+{
+	static const int ignored[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGTSTP,
+				      SIGTTIN, SIGTTOU, SIGPIPE, SIGXFSZ};
+	sigset_t none;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -12,4 +12,11 @@
  */
 int signals_open(const int *wanted, unsigned count, struct err *err);
 
+/*
+ * For a process that the supervisor has forked: the terminal's signals go to the whole process group
+ * and are the supervisor's business; a closed pipe or a limit on file sizes is an error of that
+ * write. No signal is blocked any more.
+ */
+void signals_leave_to_supervisor(void);
+
 #endif

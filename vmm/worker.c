@@ -17,6 +17,7 @@
 #include "hull/util.h"
 #include "machine.h"
 #include "sandbox/filter.h"
+#include "signals.h"
 #include "supervisor.h"
 
 enum {
@@ -100,25 +101,6 @@ static void aborted(int sig)
 	_exit(EXIT_BY_SIGNAL + sig);
 }
 
-/*
- * The terminal's signals go to the whole process group and are the
- * supervisor's business; a file size limit or a closed pipe is an error of
- * that write, not the end of the VM.
- */
-static void set_signals(void)
-{
-	static const int ignored[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGTSTP,
-				      SIGTTIN, SIGTTOU, SIGPIPE, SIGXFSZ};
-	sigset_t none;
-
-	for (unsigned i = 0; i < ARRAY_SIZE(ignored); i++)
-		signal(ignored[i], SIG_IGN);
-	signal(SIGCHLD, SIG_DFL);
-	signal(SIGABRT, aborted);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static void say_sandbox(const struct log *log, const struct sandbox *sandbox)
 {
 	char text[SANDBOX_TEXT];
@@ -175,7 +157,8 @@ void worker_main(const struct vm_config *config, const struct resources *res, st
 	struct err err = {0};
 	int r;
 
-	set_signals();
+	signals_leave_to_supervisor();
+	signal(SIGABRT, aborted);
 	prctl(PR_SET_NAME, "hull-worker");
 	mallopt(M_ARENA_MAX, 1); /* others would be grown by calls that few threads may make */
 	r = sandbox_confine(sandbox, &err);
