@@ -22,6 +22,23 @@ static int damaged(const struct fit *fit, const char *what, struct err *err)
 	return err_set(err, -EINVAL, "%s: the FIT image is damaged: %s", fit->img.path, what);
 }
 
+/*
+ * True if each tag lies behind the one before it, up to the end. libfdt 1.6.1 adds the length of a property
+ * to its offset without a look at the sum: a length of -12 leads back to the same property, for ever.
+ */
+static bool tags_advance(const void *blob)
+{
+	int at = 0;
+	int next = 0;
+	uint32_t tag;
+
+	do {
+		at = next;
+		tag = fdt_next_tag(blob, at, &next);
+	} while (tag != FDT_END && next > at);
+	return next > at;
+}
+
 /* A tree in memory, read from `img` and checked. The caller frees *ret. */
 static int read_tree(const struct image *img, size_t max, void **ret, size_t *ret_size, struct err *err)
 {
@@ -45,7 +62,7 @@ static int read_tree(const struct image *img, size_t max, void **ret, size_t *re
 	if (!blob)
 		return err_errno(err, -ENOMEM, "%s", img->path);
 	r = image_read(img, 0, blob, (size_t)size, err);
-	if (r == 0 && fdt_check_full(blob, (size_t)size) < 0)
+	if (r == 0 && (!tags_advance(blob) || fdt_check_full(blob, (size_t)size) < 0))
 		r = err_set(err, -EINVAL, "%s: the device tree is damaged", img->path);
 	if (r < 0) {
 		free(blob);

@@ -608,6 +608,24 @@ static void test_damaged(void **state)
 		run_finish(&run);
 		*end = FDT_END;
 	}
+	{
+		/* A property so long that it ends where it begins, or before. */
+		static const uint32_t lengths[] = {0xfffffff4, 0xfffffff0, 0xffffffe0, 0x80000000, 0x7ffffff0};
+		int node = fdt_path_offset(fit.p, "/images");
+		int prop = fdt_first_property_offset(fit.p, fdt_first_subnode(fit.p, node));
+		uint8_t *len = fit.p + fdt_off_dt_struct(fit.p) + prop + 4;
+		uint32_t old;
+
+		memcpy(&old, len, sizeof(old));
+		for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
+			uint32_t value = __builtin_bswap32(lengths[i]);
+
+			memcpy(len, &value, sizeof(value));
+			assert_int_equal(run_fit(&run, &fit, NULL), -EINVAL);
+			run_finish(&run);
+		}
+		memcpy(len, &old, sizeof(old));
+	}
 	for (unsigned i = 0; i < 3000; i++) {
 		uint64_t r = noise(&seed);
 		uint8_t *at = &fit.p[4 + r % 2000];
