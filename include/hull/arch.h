@@ -14,6 +14,7 @@
 #include "hull/device.h"
 #include "hull/err.h"
 #include "hull/mem.h"
+#include "hull/snapshot.h"
 #include "hull/vcpu.h"
 #include "hull/vm.h"
 
@@ -81,5 +82,42 @@ int arch_vcpu_boot(struct vcpu *vcpu, const struct boot_entry *entry, struct err
 
 /* Writes registers and the bytes at the instruction pointer as text, for a report. On the vCPU's thread. */
 void arch_vcpu_dump(const struct vcpu *vcpu, char *buf, size_t len);
+
+/* ---- snapshots; vCPUs stand still, and their exits are finished ---- */
+
+/* What a snapshot is of. */
+enum snapshot_arch arch_snapshot(void);
+
+/* The sections "cpu-model" and, for each vCPU, "cpuN/...". Any thread. */
+void arch_cpu_model_save(const struct arch_cpu_model *model, struct snapshot_writer *writer);
+void arch_vcpu_save(struct vcpu *vcpu, struct snapshot_writer *writer);
+
+/*
+ * "clock" (the guest's and the host's, of one moment) and "irqchip/...". After the devices have stopped to
+ * interrupt.
+ */
+void arch_vm_save(struct vm *vm, struct snapshot_writer *writer);
+
+/*
+ * The model that the snapshot's guest has seen, instead of arch_cpu_model_create(). Errors: -ENOTSUP names
+ * what this host's CPU or KVM lacks; -EINVAL: impossible.
+ */
+int arch_cpu_model_load(struct arch_cpu_model **ret_model, const struct vm *vm, unsigned cpus,
+			struct snapshot *snapshot, struct err *err);
+
+/* Interrupt controllers, after vm_create_irqchip() and instead of arch_irqchip_init(). */
+int arch_vm_load(struct vm *vm, struct snapshot *snapshot, struct err *err);
+
+/* All of a vCPU's registers but its clocks, after arch_vcpu_init() and instead of arch_vcpu_boot(). */
+int arch_vcpu_load(struct vcpu *vcpu, struct snapshot *snapshot, struct err *err);
+
+/*
+ * The clocks of the VM and of its `count` vCPUs, as the last thing before the guest runs: they go on
+ * from what they were, by the time that has passed since. So the guest's wall clock is right without
+ * its doing; it is told that it was stopped. A host whose clock is behind the snapshot's: as if no time
+ * had passed.
+ */
+int arch_clocks_load(struct vm *vm, struct vcpu *vcpus, unsigned count, struct snapshot *snapshot,
+		     struct err *err);
 
 #endif

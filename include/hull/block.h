@@ -53,6 +53,20 @@ struct block_ops {
 	void (*drain)(struct block_backend *b);
 	/* Closes it; nothing is in flight. */
 	void (*close)(struct block_backend *b);
+
+	/*
+	 * For a copy of the disk. Any thread, with the loop's lock held and nothing in flight: plain system
+	 * calls that block. Each returns 0 or -errno.
+	 */
+	/* Reads [offset, offset + len), multiples of 4 KiB but for the disk's end; `buf` is page-aligned. */
+	int (*peek)(struct block_backend *b, void *buf, uint64_t offset, size_t len);
+	/*
+	 * The first range at or behind `from` that may be something else than zeroes; *ret_start is the
+	 * disk's size when there is none. Optional: all of the disk may be.
+	 */
+	int (*next_data)(struct block_backend *b, uint64_t from, uint64_t *ret_start, uint64_t *ret_end);
+	/* Makes `fd` share all blocks of the disk (FICLONE). Optional. Errors: -EOPNOTSUPP, -EXDEV, ... */
+	int (*clone)(struct block_backend *b, int fd);
 };
 
 struct block_backend {
@@ -105,5 +119,25 @@ struct block_raw_params {
  */
 int block_raw_create(struct block_backend **ret_backend, struct loop *loop,
 		     const struct block_raw_params *params, char why[static 160], struct err *err);
+
+/* ---- a disk over another (devices/backend/block_overlay.c) ---- */
+
+/*
+ * Makes a back end that reads what was never written from `base`, and has all else in `top`: an empty file of
+ * the size of base, which nobody else has and which means nothing to anybody later. Both become its own, also
+ * on failure, and belong to `loop`. Nothing is ever written to base. Errors: -EINVAL (sizes differ), -ENOMEM.
+ */
+int block_overlay_create(struct block_backend **ret_backend, struct loop *loop, struct block_backend *base,
+			 struct block_backend *top, struct err *err);
+
+/* ---- a copy of a disk as it is (devices/backend/block_copy.c) ---- */
+
+/*
+ * Makes the empty regular file `fd` a copy of the disk: sharing its blocks where the file system can, else
+ * sparse. The terms are those of block_ops.peek; it may take long. `stop` may become not zero
+ * meanwhile (atomic): -ECANCELED. Errors: -errno of what failed, with the line in `err` without the disk's
+ * name.
+ */
+int block_copy(struct block_backend *b, int fd, const int *stop, struct err *err);
 
 #endif

@@ -61,6 +61,14 @@ struct device_type {
 	/* The declared state and where it is in an instance; NULL: the device has none. */
 	const struct state_table *state;
 	size_t state_offset;
+	/* Optional. What it holds beside the state is to be put there, as a snapshot is being made; no vCPU
+	 * runs. */
+	void (*save)(void *dev);
+	/*
+	 * Optional. The state was loaded from a snapshot: interrupts, timers and what else follows from it
+	 * are made so. -EINVAL: the state is not possible.
+	 */
+	int (*restored)(void *dev, struct err *err);
 };
 
 enum device_space { SPACE_PIO, SPACE_MMIO };

@@ -23,9 +23,10 @@ enum syscall_role {
 	ROLE_FILES = 1 << 5,   /* a file server: a process of its own, with one thread */
 	ROLE_DECODER = 1 << 6, /* a decoder: likewise */
 	ROLE_NET = 1 << 7,     /* the loop of the networks and of vsock */
+	ROLE_SAVE = 1 << 8,    /* the thread that makes snapshots; it waits otherwise */
 };
 
-enum { SYSCALL_ROLES = 8, SYSCALL_MAX_ARGS = 3 };
+enum { SYSCALL_ROLES = 9, SYSCALL_MAX_ARGS = 3 };
 
 /* In place of a value: the caller's own process id, which is known when the filter is loaded. */
 #define SYSCALL_OWN_PID UINT32_C(0x7fedcba9)

@@ -27,6 +27,7 @@
 #include "hull/log.h"
 #include "hull/loop.h"
 #include "hull/mem.h"
+#include "hull/snapshot.h"
 #include "hull/state.h"
 #include "hull/virtq.h"
 
@@ -74,6 +75,21 @@ struct virtio_type {
 	void (*drain)(struct virtio_dev *dev);
 	/* Optional. Back to the state after create; nothing is in flight. */
 	void (*reset)(struct virtio_dev *dev);
+	/*
+	 * Optional, for a snapshot; no vCPU runs. Puts back into the rings what was taken ahead,
+	 * has requests in flight ended, and takes rings back from whoever serves them instead of us: when
+	 * in_flight is 0 the declared state is all there is, and nobody touches guest memory. What
+	 * ends later is between virtio_begin() and virtio_end(). Kicks are not told meanwhile.
+	 */
+	void (*freeze)(struct virtio_dev *dev);
+	/* Optional. The end of it: goes on as if nothing had been. Nothing happens without freeze. */
+	void (*thaw)(struct virtio_dev *dev);
+	/*
+	 * Optional, beside the table, where a type has state that is no structure: a section of its
+	 * own, "NAME/...". Loading comes before type->start, which virtio_restored() calls.
+	 */
+	void (*save)(struct virtio_dev *dev, struct snapshot_writer *writer, const char *name);
+	int (*load)(struct virtio_dev *dev, struct snapshot *snapshot, const char *name, struct err *err);
 	/* Optional. What made the host pause the machine may have been cured: try again what waits. */
 	void (*resume)(struct virtio_dev *dev);
 	/* Optional. Releases what create took; also after a failed create. Nothing is in flight. */
@@ -134,6 +150,8 @@ struct virtio_dev {
 	unsigned in_flight; /* requests between virtio_begin() and virtio_end() */
 	bool resetting;     /* status 0 was written, requests are still in flight */
 	bool started;       /* between type->start and reset */
+	bool frozen;        /* between virtio_freeze() and virtio_thaw() */
+	bool restored;      /* type->start is that after a snapshot was loaded */
 	struct log_limit broken_limit;
 };
 
@@ -233,6 +251,24 @@ void virtio_kick_later(struct virtio_dev *dev, unsigned q);
  */
 uint64_t virtio_config_read(const struct virtio_dev *dev, uint64_t off, unsigned len);
 void virtio_config_write(struct virtio_dev *dev, uint64_t off, unsigned len, uint64_t val);
+
+/* ---- snapshots ---- */
+
+/*
+ * Brings the device to rest; see type->freeze. On the loop's thread, no vCPU runs. It is there when
+ * virtio_is_frozen(), perhaps at once; loop_signal() tells when that changes.
+ */
+void virtio_freeze(struct virtio_dev *dev);
+bool virtio_is_frozen(const struct virtio_dev *dev);
+
+/* Goes on, also when it has not come to rest yet. On the loop's thread. Nothing when not frozen. */
+void virtio_thaw(struct virtio_dev *dev);
+
+/* Adds the sections "NAME/virtio", "NAME/queueN" and "NAME/device" of a frozen device. */
+void virtio_save(struct virtio_dev *dev, struct snapshot_writer *writer, const char *name);
+
+/* Loads them into a new device; virtio_restored() makes it live. Errors: those of snapshot_get(). */
+int virtio_load(struct virtio_dev *dev, struct snapshot *snapshot, const char *name, struct err *err);
 
 /* After state was loaded: maps the rings again, starts, and kicks what waits. -EINVAL: the state is not
  * possible. */

@@ -18,6 +18,7 @@
 #include "hull/msi.h"
 #include "hull/msix.h"
 #include "hull/pci.h"
+#include "hull/snapshot.h"
 #include "hull/state.h"
 #include "hull/virtio.h"
 
@@ -35,6 +36,10 @@ void *virtio_pci_state(struct virtio_pci *pci); /* for virtio_pci_state_table */
 
 /* The MSI-X table and pending bits, for msix_state_table; configuration space: pci_func_state_table. */
 struct msix_state *virtio_pci_msix_state(struct virtio_pci *pci);
+
+/* The sections "NAME/pci", "NAME/config" and "NAME/msix"; loading is followed by virtio_pci_restored(). */
+void virtio_pci_save(struct virtio_pci *pci, struct snapshot_writer *writer, const char *name);
+int virtio_pci_load(struct virtio_pci *pci, struct snapshot *snapshot, const char *name, struct err *err);
 
 /*
  * After all three were loaded, and before pci_root_restored(): routes the vectors.
@@ -61,5 +66,9 @@ int virtio_mmio_create(struct virtio_mmio **ret_mmio, struct virtio_dev *dev, st
 		       uint64_t base, const struct irq_line *irq, struct err *err);
 void *virtio_mmio_state(struct virtio_mmio *mmio); /* for virtio_mmio_state_table */
 void virtio_mmio_destroy(struct virtio_mmio *mmio);
+
+/* The section "NAME/mmio". */
+void virtio_mmio_save(struct virtio_mmio *mmio, struct snapshot_writer *writer, const char *name);
+int virtio_mmio_load(struct virtio_mmio *mmio, struct snapshot *snapshot, const char *name, struct err *err);
 
 #endif

@@ -39,8 +39,9 @@ static const struct {
 	const char *name;
 	enum syscall_role role;
 } roles[] = {
-	{"vcpu", ROLE_VCPU}, {"main", ROLE_MAIN},     {"io", ROLE_IO},       {"net", ROLE_NET},
-	{"disk", ROLE_DISK}, {"writer", ROLE_WRITER}, {"files", ROLE_FILES}, {"decoder", ROLE_DECODER},
+	{"vcpu", ROLE_VCPU},   {"main", ROLE_MAIN},       {"io", ROLE_IO},
+	{"net", ROLE_NET},     {"disk", ROLE_DISK},       {"writer", ROLE_WRITER},
+	{"files", ROLE_FILES}, {"decoder", ROLE_DECODER}, {"save", ROLE_SAVE},
 };
 
 static const struct action *const tables[] = {

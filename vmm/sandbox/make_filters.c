@@ -23,7 +23,7 @@
 enum { MAX_NUMBER = 511, MAX_INSTRUCTIONS = 4096 };
 
 static const char *const role_names[SYSCALL_ROLES] = {
-	"vcpu", "main", "io", "disk", "writer", "files", "decoder", "net",
+	"vcpu", "main", "io", "disk", "writer", "files", "decoder", "net", "save",
 };
 
 static _Noreturn void die(const char *what, int error)
