@@ -47,6 +47,8 @@ struct state_table {
 		.name = #member_                                                                         \
 	}
 
+enum { STATE_MAX_BYTES = 64 << 10 }; /* that state_load() takes */
+
 /* Bytes that state_save() writes. */
 size_t state_size(const struct state_table *table);
 

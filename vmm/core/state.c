@@ -9,7 +9,7 @@
 
 #include "hull/util.h"
 
-enum { VERSION_BYTES = 2, HEADER_BYTES = 6, MAX_STATE_BYTES = 64 << 10 };
+enum { VERSION_BYTES = 2, HEADER_BYTES = 6 };
 
 size_t state_size(const struct state_table *t)
 {
@@ -122,7 +122,7 @@ int state_load(const struct state_table *t, void *obj, const void *buf, size_t l
 	uint8_t *copy;
 	int r;
 
-	if (len < VERSION_BYTES || len > MAX_STATE_BYTES)
+	if (len < VERSION_BYTES || len > STATE_MAX_BYTES)
 		return err_set(err, -EINVAL, "state of %s has a bad length", t->name);
 	if (load_le16(p) == 0 || load_le16(p) > t->version)
 		return err_set(err, -EINVAL, "state of %s: version %u is not known", t->name, load_le16(p));
