@@ -123,7 +123,8 @@ bool virtio_running(const struct virtio_dev *dev)
 {
 	const uint8_t stopped = VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED;
 
-	return (dev->st.status & VIRTIO_CONFIG_S_DRIVER_OK) && !(dev->st.status & stopped) && !dev->resetting;
+	return (dev->st.status & VIRTIO_CONFIG_S_DRIVER_OK) && !(dev->st.status & stopped) &&
+	       !dev->resetting && !dev->frozen;
 }
 
 void virtio_interrupt(struct virtio_dev *dev, unsigned q)
@@ -215,6 +216,61 @@ void virtio_queue_listen(struct virtio_dev *dev, unsigned q, bool on)
 		ask_for_kicks(dev, q);
 }
 
+/* ---- at rest ---- */
+
+/*
+ * A type is frozen while dev->frozen and not resetting: a reset that is under way ends first, as
+ * what it waits for is what a freeze waits for, too.
+ */
+static void freeze_type(struct virtio_dev *dev)
+{
+	if (dev->type->freeze)
+		dev->type->freeze(dev);
+}
+
+static void thaw_type(struct virtio_dev *dev)
+{
+	if (dev->type->thaw)
+		dev->type->thaw(dev);
+}
+
+/* Each queue that is listened to is looked at: rings tell what there is to do, not kicks. */
+static void look_again(struct virtio_dev *dev)
+{
+	for (unsigned q = 0; q < dev->queue_count; q++) {
+		if (!dev->queues[q].listening || !dev->queues[q].vq.st.ready)
+			continue;
+		(void)virtq_kicks_on(&dev->queues[q].vq);
+		virtio_kick_later(dev, q);
+	}
+}
+
+void virtio_freeze(struct virtio_dev *dev)
+{
+	if (dev->frozen)
+		return;
+	dev->frozen = true;
+	if (!dev->resetting)
+		freeze_type(dev);
+}
+
+bool virtio_is_frozen(const struct virtio_dev *dev)
+{
+	return dev->frozen && !dev->resetting && dev->in_flight == 0;
+}
+
+void virtio_thaw(struct virtio_dev *dev)
+{
+	if (!dev->frozen)
+		return;
+	dev->frozen = false;
+	if (dev->resetting)
+		return;
+	thaw_type(dev);
+	if (virtio_running(dev))
+		look_again(dev);
+}
+
 /* ---- reset ---- */
 
 static void finish_reset(struct virtio_dev *dev)
@@ -227,6 +283,8 @@ static void finish_reset(struct virtio_dev *dev)
 		virtio_queue_listen(dev, q, true);
 	if (dev->transport_ops)
 		dev->transport_ops->reset(dev->transport);
+	if (dev->frozen)
+		freeze_type(dev);
 	loop_signal(dev->env.loop);
 }
 
@@ -234,6 +292,8 @@ static void begin_reset(struct virtio_dev *dev)
 {
 	if (dev->resetting)
 		return;
+	if (dev->frozen)
+		thaw_type(dev);
 	dev->resetting = true;
 	dev->started = false;
 	for (unsigned q = 0; q < dev->queue_count; q++)
@@ -252,8 +312,12 @@ void virtio_begin(struct virtio_dev *dev)
 void virtio_end(struct virtio_dev *dev)
 {
 	assert(dev->in_flight > 0);
-	if (--dev->in_flight == 0 && dev->resetting)
+	if (--dev->in_flight > 0)
+		return;
+	if (dev->resetting)
 		finish_reset(dev);
+	else if (dev->frozen)
+		loop_signal(dev->env.loop);
 }
 
 /* ---- features and status ---- */
@@ -427,7 +491,22 @@ static int restore_queue(struct virtio_dev *dev, struct virtq *vq)
 	vq->st.ready = 0;
 	if (!(dev->st.status & VIRTIO_CONFIG_S_FEATURES_OK))
 		return -EINVAL;
-	return virtq_start(vq, dev->env.mem);
+	return virtq_restart(vq, dev->env.mem);
+}
+
+/*
+ * An interrupt may have been written to its eventfd, but not have reached the guest's interrupt
+ * controller when that was saved: KVM takes it from there in its own time, and nothing tells when. So each is
+ * raised once more. Drivers must live with interrupts that have no cause (virtio 1.2, 2.7.7.1), and with as
+ * many devices as there are it is not worth to guess which of them may be left out.
+ */
+static void interrupt_again(struct virtio_dev *dev)
+{
+	for (unsigned q = 0; q < dev->queue_count; q++) {
+		if (dev->queues[q].vq.st.ready)
+			virtio_queue_signal(dev, q);
+	}
+	config_interrupt(dev);
 }
 
 int virtio_restored(struct virtio_dev *dev, struct err *err)
@@ -445,7 +524,12 @@ int virtio_restored(struct virtio_dev *dev, struct err *err)
 		r = restore_queue(dev, &dev->queues[q].vq);
 	if (r < 0)
 		return err_set(err, r, "%s: impossible queue", dev->type->name);
-	if (virtio_running(dev))
+	if (virtio_running(dev)) {
+		dev->restored = true;
 		start(dev);
+		dev->restored = false;
+		look_again(dev);
+	}
+	interrupt_again(dev);
 	return 0;
 }

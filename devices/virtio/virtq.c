@@ -183,6 +183,13 @@ int virtq_start(struct virtq *vq, const struct guest_mem *mem)
 	return 0;
 }
 
+int virtq_restart(struct virtq *vq, const struct guest_mem *mem)
+{
+	const uint16_t in_flight = (uint16_t)(vq->st.next_avail - vq->st.next_used);
+
+	return in_flight > vq->st.size ? -EINVAL : virtq_start(vq, mem);
+}
+
 void virtq_stop(struct virtq *vq)
 {
 	forget_areas(vq);

@@ -79,10 +79,12 @@ struct virtio_type {
 	 * Optional, for a snapshot; no vCPU runs. Puts back into the rings what was taken ahead,
 	 * has requests in flight ended, and takes rings back from whoever serves them instead of us: when
 	 * in_flight is 0 the declared state is all there is, and nobody touches guest memory. What
-	 * ends later is between virtio_begin() and virtio_end(). Kicks are not told meanwhile.
+	 * ends later is between virtio_begin() and virtio_end(). Kicks are not told meanwhile, and
+	 * virtio_running() is false: whatever calls from outside finds a device that takes nothing.
+	 * Also of a device that was not started, but never while a reset is under way.
 	 */
 	void (*freeze)(struct virtio_dev *dev);
-	/* Optional. The end of it: goes on as if nothing had been. Nothing happens without freeze. */
+	/* Optional. The end of it: goes on as if nothing had been. All queues are kicked afterwards. */
 	void (*thaw)(struct virtio_dev *dev);
 	/*
 	 * Optional, beside the table, where a type has state that is no structure: a section of its
@@ -174,7 +176,7 @@ static inline uint64_t virtio_bit(unsigned bit)
 /* True when the driver accepted feature bit `bit`, e.g. VIRTIO_BLK_F_RO. */
 bool virtio_has_feature(const struct virtio_dev *dev, unsigned bit);
 
-/* True between DRIVER_OK and reset, unless the device needs a reset: requests may be taken. */
+/* True between DRIVER_OK and reset, unless the device needs a reset or is frozen: requests may be taken. */
 bool virtio_running(const struct virtio_dev *dev);
 
 /* A request left the queue for a back end; it ends by virtio_end(), which may complete a reset. */
@@ -270,8 +272,11 @@ void virtio_save(struct virtio_dev *dev, struct snapshot_writer *writer, const c
 /* Loads them into a new device; virtio_restored() makes it live. Errors: those of snapshot_get(). */
 int virtio_load(struct virtio_dev *dev, struct snapshot *snapshot, const char *name, struct err *err);
 
-/* After state was loaded: maps the rings again, starts, and kicks what waits. -EINVAL: the state is not
- * possible. */
+/*
+ * After state was loaded, the transport's as well: maps the rings again, starts, and has all queues looked
+ * at. Raises each interrupt that the driver may wait for, so the interrupt controllers must have their
+ * state by then, those of the vCPUs, too. -EINVAL: the state is not possible.
+ */
 int virtio_restored(struct virtio_dev *dev, struct err *err);
 
 #endif

@@ -74,11 +74,13 @@ struct virtq_chain {
 void virtq_reset(struct virtq *vq);
 
 /*
- * Makes the queue ready with the addresses and the size in vq->st: also after
- * these were loaded from a snapshot. Errors: -EINVAL (size 0, above max_size or no
- * power of two; an area misaligned, not RAM, or overlapping another).
+ * Makes the queue ready with the addresses and the size in vq->st. Errors: -EINVAL (size 0,
+ * above max_size or no power of two; an area misaligned, not RAM, or overlapping another).
  */
 int virtq_start(struct virtq *vq, const struct guest_mem *mem);
+
+/* The same after vq->st was loaded from a snapshot. -EINVAL also: indices that are too far apart. */
+int virtq_restart(struct virtq *vq, const struct guest_mem *mem);
 
 /* Not ready any more; addresses, size and indices stay. */
 void virtq_stop(struct virtq *vq);

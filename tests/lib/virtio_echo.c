@@ -123,6 +123,7 @@ static void echo_start(struct virtio_dev *dev)
 	struct echo *e = container_of(dev, struct echo, dev);
 
 	e->starts++;
+	e->restarts += dev->restored;
 	if (e->give_away)
 		virtio_queue_listen(dev, 0, false);
 }
@@ -133,6 +134,17 @@ static void echo_interrupt_moved(struct virtio_dev *dev, unsigned q)
 
 	e->moves++;
 	e->irq_fds[q] = virtio_queue_irq_fd(dev, q);
+}
+
+static void echo_freeze(struct virtio_dev *dev)
+{
+	container_of(dev, struct echo, dev)->freezes++;
+	echo_drain(dev);
+}
+
+static void echo_thaw(struct virtio_dev *dev)
+{
+	container_of(dev, struct echo, dev)->thaws++;
 }
 
 static void echo_reset(struct virtio_dev *dev)
@@ -161,6 +173,8 @@ const struct virtio_type echo_type = {
 	.interrupt_moved = echo_interrupt_moved,
 	.drain = echo_drain,
 	.reset = echo_reset,
+	.freeze = echo_freeze,
+	.thaw = echo_thaw,
 };
 
 bool echo_roundtrip(struct virtio_rig *rig)

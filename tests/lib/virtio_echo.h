@@ -29,17 +29,20 @@ struct echo {
 	struct echo_params params;
 	uint8_t config[ECHO_CONFIG];
 	bool hold;   /* requests stay in flight until echo_release() */
-	bool cancel; /* draining ends what is held */
+	bool cancel; /* draining and freezing end what is held */
 	struct {
 		unsigned q;
 		uint16_t head;
 	} held[ECHO_MAX_HELD];
 	unsigned held_count;
-	unsigned kicks;  /* calls */
-	unsigned resets; /* calls */
-	unsigned starts; /* calls */
-	bool give_away;  /* start() takes queue 0 from the loop, as for somebody else who serves it */
-	unsigned moves;  /* of interrupts: calls */
+	unsigned kicks;    /* calls */
+	unsigned resets;   /* calls */
+	unsigned starts;   /* calls */
+	unsigned restarts; /* of them: after a snapshot was loaded */
+	unsigned freezes;  /* calls */
+	unsigned thaws;    /* calls */
+	bool give_away;    /* start() takes queue 0 from the loop, as for somebody else who serves it */
+	unsigned moves;    /* of interrupts: calls */
 	int irq_fds[ECHO_MAX_QUEUES]; /* of each queue, when its interrupt moved last */
 	unsigned config_writes;
 };

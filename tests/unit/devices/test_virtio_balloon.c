@@ -905,6 +905,10 @@ static void load(struct virtio_rig *rig, const struct saved *s)
 				 0);
 	assert_int_equal(virtio_restored(rig->dev, NULL), 0);
 	loop_unlock(&rig->loop);
+	for (unsigned q = 0; q < QUEUES; q++)
+		virtio_rig_queue_irqs(rig, q); /* whatever may have been on its way came again */
+	virtio_rig_config_irqs(rig);
+	virtio_rig_isr(rig);
 }
 
 /* In the middle of everything: a question asked, hinting begun, numbers in the configuration. */
