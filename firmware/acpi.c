@@ -242,6 +242,9 @@ static int check(const struct acpi_machine *machine, struct err *err)
 	    !range_fits(machine->mmio64_base, machine->mmio64_size, UINT64_MAX) ||
 	    !range_fits(machine->ecam_base, machine->ecam_size, UINT64_MAX))
 		return err_set(err, -EINVAL, "ACPI tables for a memory window out of range");
+	if (machine->generation % 8 || !range_fits(machine->generation, ACPI_GENERATION_BYTES, UINT64_MAX))
+		return err_set(err, -EINVAL, "ACPI tables for a generation ID at 0x%llx",
+			       (unsigned long long)machine->generation);
 	for (unsigned i = 0; i < machine->place_count; i++) {
 		const struct device_place *place = &machine->places[i];
 

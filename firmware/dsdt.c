@@ -8,7 +8,8 @@
  *     PCI0      the PCI root, when there is one
  *     ECAM      the memory of its configuration space, which the MCFG table names
  *     PWRB      the power button
- *     GEDV      the generic event device, which notifies it
+ *     VGEN      the generation ID, when there is one
+ *     GEDV      the generic event device, which notifies them
  *   \_S5        soft-off
  *
  * Everything is constant data but the event method: an access to an operation
@@ -26,6 +27,7 @@
 enum {
 	PCI_IO_WINDOW = 0x1000, /* first port that a BAR may have: above all devices of the platform */
 	NOTIFY_BUTTON = 0x80,   /* 5.6.6, table 5.169: button pressed */
+	NOTIFY_GENERATION = 0x80,
 };
 
 const struct device_place *acpi_place(const struct acpi_machine *machine, const char *type)
@@ -133,8 +135,36 @@ static void ecam(struct aml *a, const struct acpi_machine *m)
 	aml_end(a, dev);
 }
 
+/*
+ * Microsoft, Virtual Machine Generation ID: found by its compatible id, of which the first is the paper's,
+ * and the second the one that fits the rules of ACPI.
+ */
+static void generation(struct aml *a, uint64_t gpa)
+{
+	static const char id[] = "VM_Gen_Counter";
+	size_t dev = aml_device(a, "VGEN");
+	size_t package;
+
+	aml_name(a, "_HID");
+	aml_hid(a, "HULL0001");
+	aml_name(a, "_CID");
+	package = aml_package(a, 2);
+	aml_string(a, id);
+	aml_string(a, "VMGENCTR");
+	aml_end(a, package);
+	aml_name(a, "_DDN");
+	aml_string(a, id);
+	aml_name_int(a, "_UID", 0);
+	aml_name(a, "ADDR");
+	package = aml_package(a, 2);
+	aml_int(a, (uint32_t)gpa);
+	aml_int(a, gpa >> 32);
+	aml_end(a, package);
+	aml_end(a, dev);
+}
+
 /* 4.8.2.2.1.2 control-method power button; 5.6.9 generic event device. */
-static void power(struct aml *a, const struct device_place *place)
+static void power(struct aml *a, const struct acpi_machine *machine, const struct device_place *place)
 {
 	size_t dev, crs, method, block;
 
@@ -143,6 +173,8 @@ static void power(struct aml *a, const struct device_place *place)
 	aml_hid(a, "PNP0C0C");
 	aml_name_int(a, "_UID", 0);
 	aml_end(a, dev);
+	if (machine->generation)
+		generation(a, machine->generation);
 
 	dev = aml_device(a, "GEDV");
 	aml_name(a, "_HID");
@@ -153,10 +185,15 @@ static void power(struct aml *a, const struct device_place *place)
 	aml_crs_end(a, crs);
 	aml_io_byte_field(a, "PREG", "EVNT", (uint16_t)(place->ranges[0].base + POWER_EVENT));
 	method = aml_method(a, "_EVT", 1);
-	aml_store_local(a, "EVNT", 0); /* the read clears the events, so there is one */
+	aml_store_local(a, "EVNT", 0); /* the read clears the events */
 	block = aml_if_local_and(a, 0, POWER_EVENT_BUTTON);
 	aml_notify(a, "PWRB", NOTIFY_BUTTON);
 	aml_end(a, block);
+	if (machine->generation) {
+		block = aml_if_local_and(a, 0, POWER_EVENT_GENERATION);
+		aml_notify(a, "VGEN", NOTIFY_GENERATION);
+		aml_end(a, block);
+	}
 	aml_end(a, method);
 	aml_end(a, dev);
 }
@@ -192,7 +229,7 @@ void dsdt_body(struct aml *a, const struct acpi_machine *machine)
 			ecam(a, machine);
 	}
 	if (button)
-		power(a, button);
+		power(a, machine, button);
 	aml_end(a, scope);
 	soft_off(a);
 }

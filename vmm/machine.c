@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "generation.h"
 #include "hull/pci.h"
 #include "hull/util.h"
 #include "lost_memory.h"
@@ -179,6 +180,25 @@ void machine_power_button(struct machine *m)
 	}
 }
 
+static void put_generation(struct machine *m)
+{
+	uint8_t id[ACPI_GENERATION_BYTES] = {0};
+
+	(void)!getrandom(id, sizeof(id), 0); /* as in random_u64() */
+	generation_set(&m->mem, id);
+}
+
+void machine_new_generation(struct machine *m)
+{
+	put_generation(m);
+	for (unsigned i = 0; i < m->device_count; i++) {
+		const struct machine_device *d = &m->devices[i];
+
+		if (d->instance && d->type->generation_changed)
+			d->type->generation_changed(d->instance);
+	}
+}
+
 void machine_resize_console(struct machine *m, uint16_t cols, uint16_t rows)
 {
 	/* The serial port has no way to say it. */
@@ -301,6 +321,7 @@ static int load_kernel(struct machine *m, struct err *err)
 
 	if (r < 0)
 		return r;
+	put_generation(m);
 	resolve_cmdline(m->config, base);
 	arch_mem_map(m->config->memory, &map);
 	req.map = &map;

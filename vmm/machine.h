@@ -118,6 +118,12 @@ void machine_resume(struct machine *machine);
 /* Presses the power button: the guest may heed it. Main loop's lock, here and below. */
 void machine_power_button(struct machine *machine);
 
+/*
+ * A machine that was restored is not the one that was saved: it gets another generation ID, and its guest the
+ * news. After all state has been loaded, interrupt controllers and vCPUs included, and before the guest runs.
+ */
+void machine_new_generation(struct machine *machine);
+
 /* The user's terminal has another size. */
 void machine_resize_console(struct machine *machine, uint16_t cols, uint16_t rows);
 

@@ -114,6 +114,7 @@ static void list_devices(const struct vm_config *c, struct needs *needs)
 		want(needs, "evdev");
 	}
 	want(needs, "pvpanic_mmio");
+	want(needs, "vmgenid"); /* the kernel of a copy hears that it is one */
 }
 
 static int add(const struct need *item, const struct modules_lists *lists, struct modules_order *order,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reset, soft-off and the power button: the registers of hull/power.h, which
- * the ACPI tables name. ACPI 6.4: 4.8.3.6 reset register, 4.8.3.7 sleep control
+ * Reset, soft-off, the power button and the news of another generation ID: the registers of hull/power.h,
+ * which the ACPI tables name. ACPI 6.4: 4.8.3.6 reset register, 4.8.3.7 sleep control
  * and status registers, 5.6.9 generic event device.
  *
  * Every legal write reports its event; it is the machine that heeds the first
@@ -25,12 +25,13 @@ struct power_state {
 };
 
 static const struct state_field power_fields[] = {
-	STATE_FIELD(struct power_state, STATE_U8, 1, 1, event, POWER_EVENT_BUTTON, 0),
+	STATE_FIELD(struct power_state, STATE_U8, 1, 1, event, POWER_EVENT_BUTTON | POWER_EVENT_GENERATION,
+		    0),
 };
 
 static const struct state_table power_table = {
 	.name = "power",
-	.version = 1,
+	.version = 2, /* of version 1 the event was the button alone */
 	.count = ARRAY_SIZE(power_fields),
 	.fields = power_fields,
 	.size = sizeof(struct power_state),
@@ -84,13 +85,32 @@ static void power_write(void *dev, uint64_t off, unsigned len, uint64_t val)
 	}
 }
 
-/* The guest reads the event in its handler; a button pressed twice before that is one event. */
+/* The guest reads the events in its handler; what happens twice before that is one event. */
+static void tell(struct power *p, unsigned event)
+{
+	p->st.event |= (uint8_t)event;
+	irq_raise(p->env.irq);
+}
+
 static void power_button(void *dev)
 {
-	struct power *p = dev;
+	tell(dev, POWER_EVENT_BUTTON);
+}
 
-	p->st.event |= POWER_EVENT_BUTTON;
-	irq_raise(p->env.irq);
+static void power_generation_changed(void *dev)
+{
+	tell(dev, POWER_EVENT_GENERATION);
+}
+
+/* An interrupt more than the guest had is none for it: it reads no event. */
+static int power_restored(void *dev, struct err *err)
+{
+	const struct power *p = dev;
+
+	(void)err;
+	if (p->st.event)
+		irq_raise(p->env.irq);
+	return 0;
 }
 
 static int power_init(void *dev, const struct device_env *env, struct err *err)
@@ -114,6 +134,8 @@ const struct device_type power_type = {
 	.ops = {&power_ops},
 	.init = power_init,
 	.power_button = power_button,
+	.generation_changed = power_generation_changed,
 	.state = &power_table,
 	.state_offset = offsetof(struct power, st),
+	.restored = power_restored,
 };

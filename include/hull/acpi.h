@@ -12,13 +12,20 @@
 #include "hull/err.h"
 #include "hull/mem.h"
 
+/*
+ * The generation ID: random bytes that are others in each copy of a machine, so that the guest's kernel does
+ * not go on with the random numbers of another (Microsoft, Virtual Machine Generation ID, 2012).
+ */
+enum { ACPI_GENERATION_BYTES = 16 };
+
 struct acpi_machine {
 	unsigned cpus;       /* 1 to 64; APIC ids 0 to cpus - 1 */
 	uint32_t lapic_base; /* guest physical */
 	uint32_t ioapic_base;
 	const struct device_place *places; /* must contain one of type "power" */
 	unsigned place_count;
-	uint64_t ecam_base; /* of bus 0 */
+	uint64_t generation; /* of the machine's ID: ACPI_GENERATION_BYTES of RAM, a multiple of 8; 0: none */
+	uint64_t ecam_base;  /* of bus 0 */
 	uint64_t ecam_size;
 	uint64_t mmio32_base; /* windows for PCI BARs; size 0: none */
 	uint64_t mmio32_size;

@@ -31,6 +31,9 @@ unsigned arch_ram_ranges(uint64_t bytes, struct arch_range ranges[static 2]);
 /* Where firmware tables are put. */
 struct arch_range arch_tables_area(void);
 
+/* Where the machine's generation ID is (hull/acpi.h), in RAM. */
+uint64_t arch_generation(void);
+
 /* The memory map that the guest is told, for `bytes` of RAM. */
 void arch_mem_map(uint64_t bytes, struct mem_map *ret_map);
 

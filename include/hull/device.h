@@ -58,6 +58,8 @@ struct device_type {
 	void (*finish)(void *dev);
 	/* Optional. Presses the power button, for the device that has it. */
 	void (*power_button)(void *dev);
+	/* Optional. Tells the guest that the machine's generation ID is another, for the device that can. */
+	void (*generation_changed)(void *dev);
 	/* The declared state and where it is in an instance; NULL: the device has none. */
 	const struct state_table *state;
 	size_t state_offset;

@@ -16,6 +16,7 @@ enum {
 	POWER_RESET_VALUE = 0x01,
 	POWER_SLP_TYP_S5 = 5,
 	POWER_EVENT_BUTTON = 0x01,
+	POWER_EVENT_GENERATION = 0x02, /* the machine's generation ID has changed */
 };
 
 #endif

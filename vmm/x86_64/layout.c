@@ -20,6 +20,11 @@ struct arch_range arch_tables_area(void)
 	return (struct arch_range){LAYOUT_TABLES, LAYOUT_TABLES_SIZE};
 }
 
+uint64_t arch_generation(void)
+{
+	return LAYOUT_GENERATION;
+}
+
 static void add(struct mem_map *map, uint64_t gpa, uint64_t end, enum mem_kind kind)
 {
 	map->entries[map->count++] = (struct mem_map_entry){gpa, end - gpa, kind};
@@ -129,6 +134,7 @@ void arch_acpi_machine(unsigned cpus, uint64_t bytes, unsigned phys_bits, struct
 		.cpus = cpus,
 		.lapic_base = (uint32_t)LAYOUT_LAPIC,
 		.ioapic_base = (uint32_t)LAYOUT_IOAPIC,
+		.generation = LAYOUT_GENERATION,
 		.ecam_base = LAYOUT_ECAM,
 		.ecam_size = LAYOUT_ECAM_SIZE,
 		.mmio32_base = LAYOUT_MMIO32,

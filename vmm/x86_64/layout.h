@@ -3,7 +3,7 @@
  * Guest physical addresses of an x86-64 machine.
  *
  *   0x0000_0000  RAM; the loader's tables are below 0x9_f000
- *   0x000a_0000  RAM that the guest is told to leave alone
+ *   0x0009_fc00  RAM that the guest is told to leave alone: the generation ID, 16 bytes
  *   0x000e_0000  ACPI tables
  *   0x0010_0000  RAM, up to 3 GiB
  *   0xc000_0000  PCI memory window, 32 bits
@@ -23,6 +23,7 @@
 #define LAYOUT_LOW_RAM_END  UINT64_C(0xc0000000)
 #define LAYOUT_HIGH_RAM     UINT64_C(0x100000000)
 #define LAYOUT_EBDA         UINT64_C(0x9fc00) /* end of what the guest may use below 1 MiB */
+#define LAYOUT_GENERATION   LAYOUT_EBDA       /* in no table, and nothing that a guest may take back */
 #define LAYOUT_TABLES       UINT64_C(0xe0000)
 #define LAYOUT_TABLES_SIZE  UINT64_C(0x20000)
 #define LAYOUT_MMIO32       UINT64_C(0xc0000000)

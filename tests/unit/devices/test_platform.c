@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include <cmocka.h>
+#include <errno.h>
 
 #include "hull/power.h"
 #include "hull/util.h"
@@ -129,6 +130,51 @@ static void press(struct rig *rig)
 	loop_lock(&rig->loop);
 	rig->type->power_button(rig->dev);
 	loop_unlock(&rig->loop);
+}
+
+/* A copy of a machine, with the button pressed before its guest has seen either. */
+static void test_power_generation(void **state)
+{
+	struct rig *rig = *state;
+
+	loop_lock(&rig->loop);
+	rig->type->generation_changed(rig->dev);
+	loop_unlock(&rig->loop);
+	assert_int_equal(fake_irq_pulses(&rig->irq), 1);
+	press(rig);
+	rig_migrate(rig);
+	fake_irq_pulses(&rig->irq);
+	assert_int_equal(rig_inb(rig, POWER + POWER_EVENT), POWER_EVENT_GENERATION | POWER_EVENT_BUTTON);
+	assert_int_equal(rig_inb(rig, POWER + POWER_EVENT), 0);
+}
+
+/* The interrupt is not lost with the machine that had it; without an event there is none. */
+static void test_power_restored(void **state)
+{
+	struct rig *rig = *state;
+
+	loop_lock(&rig->loop);
+	assert_int_equal(rig->type->restored(rig->dev, NULL), 0);
+	assert_int_equal(fake_irq_pulses(&rig->irq), 0);
+	rig->type->generation_changed(rig->dev);
+	assert_int_equal(fake_irq_pulses(&rig->irq), 1);
+	assert_int_equal(rig->type->restored(rig->dev, NULL), 0);
+	loop_unlock(&rig->loop);
+	assert_int_equal(fake_irq_pulses(&rig->irq), 1);
+}
+
+/* What was saved before there was a generation ID. */
+static void test_power_version_1(void **state)
+{
+	static const uint8_t button[] = {1, 0, 1, 0, 1, 0, 0, 0, 1};
+	static const uint8_t both[] = {1, 0, 1, 0, 1, 0, 0, 0, 4};
+	struct rig *rig = *state;
+	void *st = (uint8_t *)rig->dev + rig->type->state_offset;
+	struct err err;
+
+	assert_int_equal(state_load(rig->type->state, st, button, sizeof(button), &err), 0);
+	assert_int_equal(rig_inb(rig, POWER + POWER_EVENT), POWER_EVENT_BUTTON);
+	assert_int_equal(state_load(rig->type->state, st, both, sizeof(both), &err), -EINVAL);
 }
 
 static void test_power_button(void **state)
@@ -414,23 +460,16 @@ static void test_table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_power_reset, power),
-		CASE(test_power_sleep, power),
-		CASE(test_power_widths, power),
-		CASE(test_power_button, power),
-		CASE(test_rtc_calendar, rtc),
-		CASE(test_rtc_out_of_range, rtc),
-		CASE(test_rtc_formats, rtc),
-		CASE(test_rtc_registers, rtc),
-		CASE(test_rtc_every_index, rtc),
-		CASE(test_rtc_consistent, rtc),
-		CASE(test_i8042_reset, i8042),
-		CASE(test_i8042_probe, i8042),
-		CASE(test_i8042_storm, i8042),
-		CASE(test_port_61, i8042),
-		CASE(test_pvpanic_capabilities, pvpanic),
-		CASE(test_pvpanic_events, pvpanic),
-		CASE(test_pvpanic_widths, pvpanic),
+		CASE(test_power_reset, power),      CASE(test_power_sleep, power),
+		CASE(test_power_widths, power),     CASE(test_power_button, power),
+		CASE(test_power_generation, power), CASE(test_power_restored, power),
+		CASE(test_power_version_1, power),  CASE(test_rtc_calendar, rtc),
+		CASE(test_rtc_out_of_range, rtc),   CASE(test_rtc_formats, rtc),
+		CASE(test_rtc_registers, rtc),      CASE(test_rtc_every_index, rtc),
+		CASE(test_rtc_consistent, rtc),     CASE(test_i8042_reset, i8042),
+		CASE(test_i8042_probe, i8042),      CASE(test_i8042_storm, i8042),
+		CASE(test_port_61, i8042),          CASE(test_pvpanic_capabilities, pvpanic),
+		CASE(test_pvpanic_events, pvpanic), CASE(test_pvpanic_widths, pvpanic),
 		cmocka_unit_test(test_table),
 	};
 

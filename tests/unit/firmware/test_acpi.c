@@ -61,6 +61,7 @@ static struct acpi_machine machine(unsigned cpus)
 		.ioapic_base = 0xfec00000,
 		.places = places,
 		.place_count = ARRAY_SIZE(places),
+		.generation = 0x12345678a0,
 		.ecam_base = 0xe0000000,
 		.ecam_size = MIB(1),
 		.mmio32_base = 0xc0000000,
@@ -301,6 +302,12 @@ static void test_refused(void **state)
 	m = machine(1);
 	assert_int_equal(acpi_build(&m, &mem, AREA + 8, AREA_LEN, &rsdp, &err), -EINVAL);
 	assert_int_equal(acpi_build(&m, &mem, MIB(2) - 16, AREA_LEN, &rsdp, &err), -EINVAL);
+	m.generation = 0x9fc04;
+	assert_int_equal(acpi_build(&m, &mem, AREA, AREA_LEN, &rsdp, &err), -EINVAL);
+	m.generation = UINT64_MAX - 7;
+	assert_int_equal(acpi_build(&m, &mem, AREA, AREA_LEN, &rsdp, &err), -EINVAL);
+	m.generation = 0;
+	assert_int_equal(acpi_build(&m, &mem, AREA, AREA_LEN, &rsdp, &err), 0);
 	m.place_count = 1; /* no power device */
 	assert_int_equal(acpi_build(&m, &mem, AREA, AREA_LEN, &rsdp, &err), -EINVAL);
 	m.places = bad;
@@ -481,6 +488,14 @@ static void check_dsdt_text(const char *dir, unsigned cpus)
 		"Memory32Fixed (ReadWrite,\n                    0xE0000000,",
 		"OperationRegion (PREG, SystemIO, 0x0603, One)",
 		"Notify (PWRB, 0x80)",
+		"If ((Local0 & 0x02))",
+		"Notify (VGEN, 0x80)",
+		"Name (_CID, Package (0x02)",
+		"\"VM_Gen_Counter\",",
+		"\"VMGENCTR\"",
+		"Name (_DDN, \"VM_Gen_Counter\")",
+		"Name (ADDR, Package (0x02)",
+		"0x345678A0,",
 		"_S5, Package (0x04)",
 		"0x0000000200000000,", /* memory above 4 GiB */
 		"0x00000010FFFFFFFF,",

@@ -141,6 +141,34 @@ static void test_tables_are_in_the_map(void **state)
 	assert_true(tables.base >= 0xe0000 && tables.base + tables.size <= 0x100000);
 }
 
+/* In RAM that the guest is told to leave alone: neither usable nor tables that it may take back. */
+static void test_generation(void **state)
+{
+	(void)state;
+	for (unsigned s = 0; s < ARRAY_SIZE(sizes); s++) {
+		struct arch_range ram[2];
+		struct acpi_machine m;
+		struct mem_map map;
+		bool found = false;
+
+		arch_acpi_machine(1, sizes[s], 40, &m);
+		assert_true(m.generation == arch_generation() && m.generation % 8 == 0);
+		arch_ram_ranges(sizes[s], ram);
+		assert_true(m.generation >= ram[0].base &&
+			    m.generation + ACPI_GENERATION_BYTES <= ram[0].base + ram[0].size);
+		arch_mem_map(sizes[s], &map);
+		for (unsigned i = 0; i < map.count; i++) {
+			const struct mem_map_entry *e = &map.entries[i];
+
+			if (!overlap(e->gpa, e->size, m.generation, ACPI_GENERATION_BYTES))
+				continue;
+			assert_int_equal(e->kind, MEM_KIND_RESERVED);
+			found = true;
+		}
+		assert_true(found);
+	}
+}
+
 /* Linux wants ECAM reserved in the map before it uses it. */
 static void test_ecam_is_reserved(void **state)
 {
@@ -362,6 +390,7 @@ int main(void)
 		cmocka_unit_test(test_map_covers_ram),
 		cmocka_unit_test(test_tables_are_in_the_map),
 		cmocka_unit_test(test_ecam_is_reserved),
+		cmocka_unit_test(test_generation),
 		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_window_above_ram),
 		cmocka_unit_test(test_places_are_disjoint),

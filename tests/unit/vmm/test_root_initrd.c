@@ -130,6 +130,7 @@ static const char *const all_modules[] = {
 	"button",
 	"evdev",
 	"pvpanic_mmio",
+	"vmgenid",
 };
 
 /* modules.dep of a kernel that has all but `without`; virtiofs stands on fuse. */
@@ -174,8 +175,8 @@ static bool has(const struct modules_order *order, const char *name)
 /* The modules in `expected`, between spaces, in this order, and then those that every machine has. */
 static void modules_are(char *const words[], enum filesystem_kind kind, const char *expected)
 {
-	static const char *const always[] = {"button", "evdev", "pvpanic_mmio", "virtio_balloon",
-					     "virtio_rng"};
+	static const char *const always[] = {"button",         "evdev",      "pvpanic_mmio",
+					     "virtio_balloon", "virtio_rng", "vmgenid"};
 	struct vm_config c = accepted(words);
 	struct modules_order order;
 	struct err err = {0};
@@ -272,8 +273,8 @@ static void essential_modules(void **state)
 
 static void other_modules(void **state)
 {
-	static const char *const all[] = {"virtio_rng", "virtio_balloon", "i6300esb",     "button",
-					  "ext4",       "evdev",          "pvpanic_mmio", "overlay"};
+	static const char *const all[] = {"virtio_rng", "virtio_balloon", "i6300esb", "button", "ext4",
+					  "evdev",      "pvpanic_mmio",   "overlay",  "vmgenid"};
 	struct vm_config c =
 		accepted(WORDS(W("--root=r,ro"), W("--share=a:/b"), W("--watchdog=exit"), W("--vsock=3")));
 	struct modules_order order;
