@@ -31,6 +31,7 @@
 
 #include "block_attempt.h"
 #include "block_engine.h"
+#include "block_file.h"
 #include "block_limits.h"
 #include "hull/util.h"
 
@@ -499,11 +500,48 @@ static void raw_close(struct block_backend *b)
 	free(raw);
 }
 
+/* ---- for a copy ---- */
+
+static struct block_file to_file(struct block_backend *b)
+{
+	const struct block_raw *raw = container_of(b, struct block_raw, backend);
+
+	return (struct block_file){.fd = raw->fd,
+				   .size = b->size,
+				   .align = raw->can.limits.offset_align,
+				   .device = raw->can.limits.device,
+				   .faults = raw->faults};
+}
+
+static int raw_peek(struct block_backend *b, void *buf, uint64_t offset, size_t len)
+{
+	const struct block_file file = to_file(b);
+
+	return block_file_peek(&file, buf, offset, len);
+}
+
+static int raw_next_data(struct block_backend *b, uint64_t from, uint64_t *ret_start, uint64_t *ret_end)
+{
+	const struct block_file file = to_file(b);
+
+	return block_file_next_data(&file, from, ret_start, ret_end);
+}
+
+static int raw_clone(struct block_backend *b, int fd)
+{
+	const struct block_file file = to_file(b);
+
+	return block_file_clone(&file, fd);
+}
+
 static const struct block_ops raw_ops = {
 	.submit = raw_submit,
 	.commit = raw_commit,
 	.drain = raw_drain,
 	.close = raw_close,
+	.peek = raw_peek,
+	.next_data = raw_next_data,
+	.clone = raw_clone,
 };
 
 static struct io_engine_config engine_config(struct block_raw *raw, unsigned threads)

@@ -62,7 +62,8 @@ struct block_ops {
 	int (*peek)(struct block_backend *b, void *buf, uint64_t offset, size_t len);
 	/*
 	 * The first range at or behind `from` that may be something else than zeroes; *ret_start is the
-	 * disk's size when there is none. Optional: all of the disk may be.
+	 * disk's size when there is none. All three are multiples of 4 KiB, or the disk's size. Optional:
+	 * all of the disk may be.
 	 */
 	int (*next_data)(struct block_backend *b, uint64_t from, uint64_t *ret_start, uint64_t *ret_end);
 	/* Makes `fd` share all blocks of the disk (FICLONE). Optional. Errors: -EOPNOTSUPP, -EXDEV, ... */

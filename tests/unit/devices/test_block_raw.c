@@ -1041,6 +1041,104 @@ static void test_drain(void **state)
 	free(p);
 }
 
+/* ---- for a copy ---- */
+
+/* Short reads, interruptions, and a disk whose end is no multiple of 4 KiB. */
+static void test_peek(void **state)
+{
+	struct fx *fx = *state;
+	const unsigned whole = fx->b->block_size;
+	uint8_t *p = buffer(256 << 10);
+
+	assert_int_equal(fx->b->ops->peek(fx->b, p, 8192, 256 << 10), 0);
+	check_filled(p, 8192, 256 << 10);
+	memset(p, 0, 256 << 10);
+	fx->count[BLOCK_READ] = 0;
+	fx->seen_count = 0;
+	set_fault(fx, BLOCK_READ, 0, 2, (int64_t)whole + 100);
+	assert_int_equal(fx->b->ops->peek(fx->b, p, 4096, 64 << 10), 0);
+	check_filled(p, 4096, 64 << 10);
+	assert_int_equal(fx->count[BLOCK_READ], 4);
+	assert_int_equal(fx->seen[1].offset, 4096 + whole + (fx->variant->direct ? 0 : 100));
+	set_fault(fx, BLOCK_READ, 4, 6, -EINTR);
+	assert_int_equal(fx->b->ops->peek(fx->b, p, DISK - 4096, 4096), 0);
+	check_filled(p, DISK - 4096, 4096);
+	assert_int_equal(fx->count[BLOCK_READ], 8);
+	set_fault(fx, BLOCK_READ, 8, 8, -EIO);
+	assert_int_equal(fx->b->ops->peek(fx->b, p, 0, 4096), -EIO);
+
+	assert_int_equal(truncate(fx->path, DISK - whole), 0);
+	reopen(fx, true, false);
+	memset(p, 0, 4096);
+	assert_int_equal(fx->b->ops->peek(fx->b, p, DISK - 4096, 4096 - whole), 0);
+	check_filled(p, DISK - 4096, 4096 - whole);
+	assert_int_equal(truncate(fx->path, DISK - 8192), 0);
+	assert_int_equal(fx->b->ops->peek(fx->b, p, DISK - 8192, 4096), -EIO);
+	free(p);
+}
+
+static void check_next_data(struct fx *fx, uint64_t from, uint64_t start, uint64_t end)
+{
+	uint64_t s = 1, e = 1;
+
+	assert_int_equal(fx->b->ops->next_data(fx->b, from, &s, &e), 0);
+	assert_int_equal(s, start);
+	if (s < fx->b->size)
+		assert_int_equal(e, end);
+}
+
+static void test_next_data(void **state)
+{
+	enum { PART = 1 << 20 };
+	struct fx *fx = *state;
+	uint64_t start, end;
+
+	if (!fx->b->can_discard) {
+		print_message("this file system makes no holes\n");
+		skip();
+	}
+	check_next_data(fx, 0, 0, DISK);
+	check_next_data(fx, DISK - 4096, DISK - 4096, DISK);
+	check_next_data(fx, DISK, DISK, DISK);
+	assert_int_equal(do_zeroes(fx, BLOCK_DISCARD, 0, PART, false), 0);
+	assert_int_equal(do_zeroes(fx, BLOCK_DISCARD, 2 * PART, 2 * PART, false), 0);
+	check_next_data(fx, 0, PART, 2 * PART);
+	check_next_data(fx, PART, PART, 2 * PART);
+	check_next_data(fx, PART + 8192, PART + 8192, 2 * PART);
+	check_next_data(fx, 2 * PART, DISK, DISK);
+	/* What is behind the disk's end is not of the disk; what is gone is no hole. */
+	assert_int_equal(truncate(fx->path, 2 * DISK), 0);
+	check_next_data(fx, 2 * PART, DISK, DISK);
+	assert_int_equal(truncate(fx->path, DISK - 512), 0);
+	assert_int_equal(fx->b->ops->next_data(fx->b, 2 * PART, &start, &end), -EIO);
+	assert_int_equal(truncate(fx->path, 0), 0);
+	assert_int_equal(fx->b->ops->next_data(fx->b, 0, &start, &end), -EIO);
+}
+
+/* Either it cannot be done here, or all is there. */
+static void test_clone(void **state)
+{
+	struct fx *fx = *state;
+	char path[300];
+	int fd, r;
+
+	snprintf(path, sizeof(path), "%s-clone", fx->path);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	r = fx->b->ops->clone(fx->b, fd);
+	if (r == 0) {
+		uint8_t *p = buffer(DISK);
+
+		assert_int_equal(fd_pread_full(fd, p, DISK, 0), 0);
+		check_filled(p, 0, DISK);
+		free(p);
+	} else {
+		assert_true(r == -EOPNOTSUPP || r == -EINVAL || r == -ENOTTY);
+	}
+	close(fd);
+	unlink(path);
+}
+
 /* ---- without an engine ---- */
 
 static void test_sizes(void **state)
@@ -1208,6 +1306,9 @@ static const struct {
 	{"one_batch", test_one_batch},
 	{"submit_from_done", test_submit_from_done},
 	{"drain", test_drain},
+	{"peek", test_peek},
+	{"next_data", test_next_data},
+	{"clone", test_clone},
 };
 
 int main(void)
