@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <linux/pci_regs.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "hull/util.h"
@@ -306,6 +307,35 @@ void *i6300esb_state(struct i6300esb *watchdog)
 {
 	note_left(watchdog);
 	return &watchdog->st;
+}
+
+/* Where the two sections are. The names of devices are short: all of it fits. */
+static void section_names(const char *name, char device[static SNAPSHOT_MAX_NAME],
+			  char config[static SNAPSHOT_MAX_NAME])
+{
+	(void)snprintf(device, SNAPSHOT_MAX_NAME, "%s/device", name);
+	(void)snprintf(config, SNAPSHOT_MAX_NAME, "%s/config", name);
+}
+
+void i6300esb_save(struct i6300esb *watchdog, struct snapshot_writer *writer, const char *name)
+{
+	char device[SNAPSHOT_MAX_NAME], config[SNAPSHOT_MAX_NAME];
+
+	section_names(name, device, config);
+	snapshot_put(writer, device, &i6300esb_state_table, i6300esb_state(watchdog));
+	snapshot_put(writer, config, &pci_func_state_table, &watchdog->func);
+}
+
+int i6300esb_load(struct i6300esb *watchdog, struct snapshot *snapshot, const char *name, struct err *err)
+{
+	char device[SNAPSHOT_MAX_NAME], config[SNAPSHOT_MAX_NAME];
+	int r;
+
+	section_names(name, device, config);
+	r = snapshot_get(snapshot, device, &i6300esb_state_table, &watchdog->st, err);
+	if (r == 0)
+		r = snapshot_get(snapshot, config, &pci_func_state_table, &watchdog->func, err);
+	return r;
 }
 
 int i6300esb_restored(struct i6300esb *watchdog, struct err *err)

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Sections of a snapshot that all virtio devices have; see virtio.h. */
+/*
+ * Sections of a snapshot that virtio devices and their transports have; see virtio.h and
+ * virtio_transport.h.
+ */
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <stdio.h>
 
 #include "hull/virtio.h"
+#include "hull/virtio_transport.h"
 
 static void *type_state(struct virtio_dev *dev)
 {
 	return (char *)dev + dev->type->state_offset;
 }
 
-/* "NAME/WHAT", or nothing but the start of it: then the section is refused for its repeated name. */
+/* "NAME/WHAT" in full: names of devices are short. */
 static void section_name(char name[static SNAPSHOT_MAX_NAME], const char *device, const char *what)
 {
 	(void)snprintf(name, SNAPSHOT_MAX_NAME, "%s/%s", device, what);
@@ -21,6 +25,26 @@ static void queue_name(char name[static SNAPSHOT_MAX_NAME], const char *device, 
 {
 	(void)snprintf(name, SNAPSHOT_MAX_NAME, "%s/queue%u", device, q);
 }
+
+static void put(struct snapshot_writer *writer, const char *device, const char *what,
+		const struct state_table *table, const void *obj)
+{
+	char name[SNAPSHOT_MAX_NAME];
+
+	section_name(name, device, what);
+	snapshot_put(writer, name, table, obj);
+}
+
+static int get(struct snapshot *snapshot, const char *device, const char *what,
+	       const struct state_table *table, void *obj, struct err *err)
+{
+	char name[SNAPSHOT_MAX_NAME];
+
+	section_name(name, device, what);
+	return snapshot_get(snapshot, name, table, obj, err);
+}
+
+/* ---- devices ---- */
 
 /* A device that was given up by its driver, or gave up itself, owes nothing. */
 static bool is_alive(const struct virtio_dev *dev)
@@ -49,16 +73,13 @@ void virtio_save(struct virtio_dev *dev, struct snapshot_writer *writer, const c
 	char section[SNAPSHOT_MAX_NAME];
 
 	check_rest(dev, writer, name);
-	section_name(section, name, "virtio");
-	snapshot_put(writer, section, &virtio_state_table, &dev->st);
+	put(writer, name, "virtio", &virtio_state_table, &dev->st);
 	for (unsigned q = 0; q < dev->queue_count; q++) {
 		queue_name(section, name, q);
 		snapshot_put(writer, section, &virtq_state_table, &dev->queues[q].vq.st);
 	}
-	if (dev->type->state) {
-		section_name(section, name, "device");
-		snapshot_put(writer, section, dev->type->state, type_state(dev));
-	}
+	if (dev->type->state)
+		put(writer, name, "device", dev->type->state, type_state(dev));
 	if (dev->type->save)
 		dev->type->save(dev, writer, name);
 }
@@ -66,19 +87,46 @@ void virtio_save(struct virtio_dev *dev, struct snapshot_writer *writer, const c
 int virtio_load(struct virtio_dev *dev, struct snapshot *snapshot, const char *name, struct err *err)
 {
 	char section[SNAPSHOT_MAX_NAME];
-	int r;
+	int r = get(snapshot, name, "virtio", &virtio_state_table, &dev->st, err);
 
-	section_name(section, name, "virtio");
-	r = snapshot_get(snapshot, section, &virtio_state_table, &dev->st, err);
 	for (unsigned q = 0; r == 0 && q < dev->queue_count; q++) {
 		queue_name(section, name, q);
 		r = snapshot_get(snapshot, section, &virtq_state_table, &dev->queues[q].vq.st, err);
 	}
-	if (r == 0 && dev->type->state) {
-		section_name(section, name, "device");
-		r = snapshot_get(snapshot, section, dev->type->state, type_state(dev), err);
-	}
+	if (r == 0 && dev->type->state)
+		r = get(snapshot, name, "device", dev->type->state, type_state(dev), err);
 	if (r == 0 && dev->type->load)
 		r = dev->type->load(dev, snapshot, name, err);
 	return r;
+}
+
+/* ---- transports ---- */
+
+void virtio_pci_save(struct virtio_pci *pci, struct snapshot_writer *writer, const char *name)
+{
+	put(writer, name, "pci", &virtio_pci_state_table, virtio_pci_state(pci));
+	put(writer, name, "config", &pci_func_state_table, virtio_pci_func(pci));
+	put(writer, name, "msix", &msix_state_table, virtio_pci_msix_state(pci));
+}
+
+int virtio_pci_load(struct virtio_pci *pci, struct snapshot *snapshot, const char *name, struct err *err)
+{
+	int r = get(snapshot, name, "pci", &virtio_pci_state_table, virtio_pci_state(pci), err);
+
+	if (r == 0)
+		r = get(snapshot, name, "config", &pci_func_state_table, virtio_pci_func(pci), err);
+	if (r == 0)
+		r = get(snapshot, name, "msix", &msix_state_table, virtio_pci_msix_state(pci), err);
+	return r;
+}
+
+void virtio_mmio_save(struct virtio_mmio *mmio, struct snapshot_writer *writer, const char *name)
+{
+	put(writer, name, "mmio", &virtio_mmio_state_table, virtio_mmio_state(mmio));
+}
+
+/* An interrupt that the status tells of is raised again by virtio_restored(). */
+int virtio_mmio_load(struct virtio_mmio *mmio, struct snapshot *snapshot, const char *name, struct err *err)
+{
+	return get(snapshot, name, "mmio", &virtio_mmio_state_table, virtio_mmio_state(mmio), err);
 }

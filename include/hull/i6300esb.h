@@ -15,6 +15,7 @@
 #include "hull/log.h"
 #include "hull/loop.h"
 #include "hull/pci.h"
+#include "hull/snapshot.h"
 #include "hull/state.h"
 
 struct i6300esb;
@@ -33,6 +34,10 @@ struct pci_func *i6300esb_func(struct i6300esb *watchdog);
 
 /* For i6300esb_state_table: what is left of the timer is put there by this call, so save soon. Lock held. */
 void *i6300esb_state(struct i6300esb *watchdog);
+
+/* The sections "NAME/device" and "NAME/config"; loading is followed by i6300esb_restored(). Lock held. */
+void i6300esb_save(struct i6300esb *watchdog, struct snapshot_writer *writer, const char *name);
+int i6300esb_load(struct i6300esb *watchdog, struct snapshot *snapshot, const char *name, struct err *err);
 
 /*
  * After this state and the function's configuration space were loaded: the timer goes

@@ -101,6 +101,9 @@ void virtio_rig_init(struct virtio_rig *rig, enum virtio_rig_transport transport
 void virtio_rig_init_beside(struct virtio_rig *rig, struct virtio_rig *host,
 			    enum virtio_rig_transport transport, const struct virtio_type *type,
 			    const void *params);
+/* As the first, but no driver has looked at it yet, and none of its addresses are known. */
+void virtio_rig_init_bare(struct virtio_rig *rig, enum virtio_rig_transport transport,
+			  const struct virtio_type *type, const void *params);
 /* One that shares another's loop ends before it. */
 void virtio_rig_finish(struct virtio_rig *rig);
 

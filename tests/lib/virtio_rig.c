@@ -235,6 +235,17 @@ static void init_pci(struct virtio_rig *rig)
 	window.ops = type->ops[1];
 	assert_int_equal(bus_add(&rig->pio, &ports, NULL), 0);
 	assert_int_equal(bus_add(&rig->mmio, &window, NULL), 0);
+}
+
+/* What a guest's system does before its driver comes. */
+static void find_device(struct virtio_rig *rig)
+{
+	if (rig->transport == RIG_MMIO) {
+		rig->common = RIG_MMIO_BASE;
+		rig->isr = RIG_MMIO_BASE + VIRTIO_MMIO_INTERRUPT_STATUS;
+		rig->config = RIG_MMIO_BASE + VIRTIO_MMIO_CONFIG;
+		return;
+	}
 	virtio_rig_pci_write(rig, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	find_caps(rig);
 	enable_msix(rig);
@@ -253,14 +264,10 @@ static void init_mmio(struct virtio_rig *rig)
 			 0);
 	range.dev = rig->vmmio;
 	assert_int_equal(bus_add(&rig->mmio, &range, NULL), 0);
-	rig->common = RIG_MMIO_BASE;
-	rig->isr = RIG_MMIO_BASE + VIRTIO_MMIO_INTERRUPT_STATUS;
-	rig->config = RIG_MMIO_BASE + VIRTIO_MMIO_CONFIG;
 }
 
-void virtio_rig_init_beside(struct virtio_rig *rig, struct virtio_rig *host,
-			    enum virtio_rig_transport transport, const struct virtio_type *type,
-			    const void *params)
+static void make_machine(struct virtio_rig *rig, struct virtio_rig *host, enum virtio_rig_transport transport,
+			 const struct virtio_type *type, const void *params)
 {
 	const struct virtio_env env = {
 		.loop = host ? virtio_rig_loop(host) : &rig->loop,
@@ -285,6 +292,20 @@ void virtio_rig_init_beside(struct virtio_rig *rig, struct virtio_rig *host,
 		init_pci(rig);
 	else
 		init_mmio(rig);
+}
+
+void virtio_rig_init_bare(struct virtio_rig *rig, enum virtio_rig_transport transport,
+			  const struct virtio_type *type, const void *params)
+{
+	make_machine(rig, NULL, transport, type, params);
+}
+
+void virtio_rig_init_beside(struct virtio_rig *rig, struct virtio_rig *host,
+			    enum virtio_rig_transport transport, const struct virtio_type *type,
+			    const void *params)
+{
+	make_machine(rig, host, transport, type, params);
+	find_device(rig);
 }
 
 void virtio_rig_init(struct virtio_rig *rig, enum virtio_rig_transport transport,
