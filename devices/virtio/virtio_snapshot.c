@@ -5,8 +5,10 @@
  */
 #include <errno.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
 #include <stdio.h>
 
+#include "hull/util.h"
 #include "hull/virtio.h"
 #include "hull/virtio_transport.h"
 
@@ -84,6 +86,47 @@ void virtio_save(struct virtio_dev *dev, struct snapshot_writer *writer, const c
 		dev->type->save(dev, writer, name);
 }
 
+static const char *feature_name(const struct virtio_type *type, unsigned bit)
+{
+	static const struct virtio_feature_name common[] = {
+		{VIRTIO_RING_F_INDIRECT_DESC, "indirect_desc"},
+		{VIRTIO_RING_F_EVENT_IDX, "event_idx"},
+		{VIRTIO_F_VERSION_1, "version_1"},
+		{0, NULL},
+	};
+	const struct virtio_feature_name *tables[] = {common, type->feature_names};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(tables); i++) {
+		for (const struct virtio_feature_name *n = tables[i]; n && n->name; n++) {
+			if (n->bit == bit)
+				return n->name;
+		}
+	}
+	return NULL;
+}
+
+/* A driver that runs goes on using what it has accepted: the device, or what is behind it, may be another. */
+static int check_features(const struct virtio_dev *dev, const char *name, struct err *err)
+{
+	const uint64_t missing = dev->st.driver_features & ~dev->offered;
+	char list[160] = "";
+	size_t len = 0;
+
+	if (!missing || !(dev->st.status & VIRTIO_CONFIG_S_FEATURES_OK))
+		return 0;
+	for (unsigned bit = 0; bit < 64; bit++) {
+		const char *known = feature_name(dev->type, bit);
+		const char *comma = len ? ", " : "";
+
+		if (!(missing >> bit & 1) || len + 32 > sizeof(list))
+			continue;
+		len += (size_t)(known ? snprintf(list + len, sizeof(list) - len, "%s%s", comma, known)
+				      : snprintf(list + len, sizeof(list) - len, "%s%u", comma, bit));
+	}
+	return err_set(err, -EINVAL, "%s: the guest uses features of %s that are not to be had here: %s",
+		       name, dev->type->name, list);
+}
+
 int virtio_load(struct virtio_dev *dev, struct snapshot *snapshot, const char *name, struct err *err)
 {
 	char section[SNAPSHOT_MAX_NAME];
@@ -97,7 +140,7 @@ int virtio_load(struct virtio_dev *dev, struct snapshot *snapshot, const char *n
 		r = get(snapshot, name, "device", dev->type->state, type_state(dev), err);
 	if (r == 0 && dev->type->load)
 		r = dev->type->load(dev, snapshot, name, err);
-	return r;
+	return r == 0 ? check_features(dev, name, err) : r;
 }
 
 /* ---- transports ---- */

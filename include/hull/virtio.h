@@ -37,6 +37,12 @@ struct virtio_dev;
 
 /* ---- for those who implement a device ---- */
 
+/* How people call a feature bit, e.g. VIRTIO_BLK_F_DISCARD: "discard". */
+struct virtio_feature_name {
+	uint8_t bit;
+	const char *name;
+};
+
 struct virtio_type {
 	const char *name;   /* "virtio-blk" */
 	uint16_t id;        /* VIRTIO_ID_*, <linux/virtio_ids.h> */
@@ -96,6 +102,8 @@ struct virtio_type {
 	void (*resume)(struct virtio_dev *dev);
 	/* Optional. Releases what create took; also after a failed create. Nothing is in flight. */
 	void (*destroy)(struct virtio_dev *dev);
+	/* Optional. The names of the type's own feature bits, ended by a NULL name. */
+	const struct virtio_feature_name *feature_names;
 	/* The declared state of the type beside that of the common part; NULL: none. */
 	const struct state_table *state;
 	size_t state_offset;
@@ -269,7 +277,10 @@ void virtio_thaw(struct virtio_dev *dev);
 /* Adds the sections "NAME/virtio", "NAME/queueN" and "NAME/device" of a frozen device. */
 void virtio_save(struct virtio_dev *dev, struct snapshot_writer *writer, const char *name);
 
-/* Loads them into a new device; virtio_restored() makes it live. Errors: those of snapshot_get(). */
+/*
+ * Loads them into a new device; virtio_restored() makes it live. Errors: those of snapshot_get(); -EINVAL,
+ * with its name: a feature that the driver has accepted is not offered by this one.
+ */
 int virtio_load(struct virtio_dev *dev, struct snapshot *snapshot, const char *name, struct err *err);
 
 /*
