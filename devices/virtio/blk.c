@@ -18,12 +18,14 @@
  * be that are used: the slot freed last is taken first, and the few entries of iov
  * of a small request are in the slot itself.
  *
+ * A snapshot wants all that was taken to have ended: then the rings say what is the case. What
+ * waits for space does not end, and no snapshot is made; see virtio_blk_is_full().
+ *
  * Lock: that of dev->env.loop, held in every function here.
  */
-#include "hull/virtio_blk.h"
+#include "blk.h"
 
 #include <errno.h>
-#include <linux/virtio_blk.h>
 #include <linux/virtio_ids.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,52 +35,11 @@
 #include "iov.h"
 
 enum {
-	SECTOR = 512,
 	HEADER_BYTES = sizeof(struct virtio_blk_outhdr),
 	SEGMENT_BYTES = sizeof(struct virtio_blk_discard_write_zeroes),
 	STATUS_BYTES = 1,
-	IOVS = VIRTIO_BLK_QUEUE_SIZE, /* no chain has more descriptors */
-	SMALL_IOVS = 4,
-	SEG_MAX = VIRTIO_BLK_QUEUE_SIZE - 2, /* beside header and status */
-
-	/* One request may take as much as this at once, and has one segment. */
-	ZEROES_MAX_SECTORS = 1 << 21, /* 1 GiB */
 
 	MASS_STORAGE_CLASS = 0x018000,
-};
-
-struct slot {
-	struct block_request req;
-	struct slot *next; /* of `unused` or `parked` */
-	uint8_t *status;   /* in guest memory; NULL: the driver gave no room for it */
-	uint32_t written;  /* bytes, when the request succeeds */
-	uint16_t head;
-	uint8_t queue;
-	struct virtio_blk *blk;
-	struct iovec small[SMALL_IOVS];
-};
-
-struct virtio_blk {
-	struct virtio_dev dev;
-	struct block_backend *backend;
-	struct virtio_blk_config config;
-	const char *name;
-	uint8_t serial[VIRTIO_BLK_SERIAL];
-	bool pause_on_enospc;
-
-	struct slot *slots; /* a mapping of map_bytes, followed by the large iovs */
-	size_t map_bytes;
-	unsigned slot_count;
-	unsigned slots_touched; /* those from here on were never used */
-	struct slot *unused;
-	struct slot *parked; /* found no space; oldest last */
-	bool full;           /* MACHINE_DISK_FULL was reported, and resume not called since */
-
-	uint32_t dirty;     /* bit per queue: something was pushed and not signalled */
-	uint64_t io_errors; /* requests that the back end failed */
-	struct log_limit io_limit;
-	struct log_limit guest_limit;
-	struct iovec iov[IOVS]; /* the chain that is being looked at */
 };
 
 /* A chain as the driver built it, and what has been fetched of it. */
@@ -100,7 +61,7 @@ static struct virtio_blk *to_blk(struct virtio_dev *dev)
 
 static int map_slots(struct virtio_blk *blk, unsigned count)
 {
-	size_t bytes = count * (sizeof(struct slot) + IOVS * sizeof(struct iovec));
+	size_t bytes = count * (sizeof(struct blk_slot) + BLK_IOVS * sizeof(struct iovec));
 	void *p =
 		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
@@ -113,9 +74,9 @@ static int map_slots(struct virtio_blk *blk, unsigned count)
 }
 
 /* There are as many slots as entries of all queues. */
-static struct slot *take_slot(struct virtio_blk *blk)
+static struct blk_slot *take_slot(struct virtio_blk *blk)
 {
-	struct slot *slot = blk->unused;
+	struct blk_slot *slot = blk->unused;
 
 	if (slot)
 		blk->unused = slot->next;
@@ -124,18 +85,18 @@ static struct slot *take_slot(struct virtio_blk *blk)
 	return slot;
 }
 
-static void give_slot(struct virtio_blk *blk, struct slot *slot)
+static void give_slot(struct virtio_blk *blk, struct blk_slot *slot)
 {
 	slot->next = blk->unused;
 	blk->unused = slot;
 }
 
 /* Room for `n` entries of iov, until the slot is given back. */
-static struct iovec *slot_iov(struct virtio_blk *blk, struct slot *slot, unsigned n)
+static struct iovec *slot_iov(struct virtio_blk *blk, struct blk_slot *slot, unsigned n)
 {
 	struct iovec *large = (struct iovec *)(void *)(blk->slots + blk->slot_count);
 
-	return n <= SMALL_IOVS ? slot->small : large + (size_t)(slot - blk->slots) * IOVS;
+	return n <= BLK_SMALL_IOVS ? slot->small : large + (size_t)(slot - blk->slots) * BLK_IOVS;
 }
 
 /* ---- ends ---- */
@@ -171,7 +132,7 @@ static void end_now(struct virtio_blk *blk, const struct request *r, uint8_t sta
 	push(blk, r->queue, r->chain.head, r->status ? data + STATUS_BYTES : 0);
 }
 
-static void end_slot(struct virtio_blk *blk, struct slot *slot, uint8_t status)
+static void end_slot(struct virtio_blk *blk, struct blk_slot *slot, uint8_t status)
 {
 	/* After a reset the memory is the driver's again. */
 	if (!blk->dev.resetting) {
@@ -182,8 +143,24 @@ static void end_slot(struct virtio_blk *blk, struct slot *slot, uint8_t status)
 	virtio_end(&blk->dev);
 }
 
-/* Keeps a request until resume(). It is not in flight meanwhile: a reset forgets it. */
-static void park(struct virtio_blk *blk, struct slot *slot)
+/*
+ * Whether what waits for space is in flight: it is not, so that a reset does not wait for it, but
+ * for a freeze it is. Whoever waits for that is told.
+ */
+static void count_parked(struct virtio_blk *blk, bool count)
+{
+	if (blk->parked_counted == count)
+		return;
+	blk->parked_counted = count;
+	if (count)
+		virtio_begin(&blk->dev);
+	else
+		virtio_end(&blk->dev);
+	loop_signal(blk->dev.env.loop);
+}
+
+/* Keeps a request until resume(). A reset forgets it. */
+static void park(struct virtio_blk *blk, struct blk_slot *slot)
 {
 	const struct machine_listener *events = &blk->dev.env.events;
 
@@ -194,10 +171,11 @@ static void park(struct virtio_blk *blk, struct slot *slot)
 		if (events->fn) /* says so, too */
 			events->fn(events->arg, MACHINE_DISK_FULL);
 	}
+	count_parked(blk, blk->dev.frozen);
 	virtio_end(&blk->dev);
 }
 
-static void note_error(struct virtio_blk *blk, const struct slot *slot, int result)
+static void note_error(struct virtio_blk *blk, const struct blk_slot *slot, int result)
 {
 	static const char *const names[] = {"read", "write", "flush", "discard", "write of zeroes"};
 
@@ -214,7 +192,7 @@ static bool is_write(enum block_op op)
 
 static void request_done(struct block_request *req, int result)
 {
-	struct slot *slot = container_of(req, struct slot, req);
+	struct blk_slot *slot = container_of(req, struct blk_slot, req);
 	struct virtio_blk *blk = slot->blk;
 
 	if (result == -ENOSPC && is_write(req->op) && blk->pause_on_enospc && !blk->dev.resetting) {
@@ -240,16 +218,16 @@ static void request_done(struct block_request *req, int result)
  * Gives the request a slot, with the data of `r` in its iov: `count` entries from
  * `from` on, without the first `skip` bytes, r->data_len in total.
  */
-static struct slot *make_slot(struct virtio_blk *blk, const struct request *r, const struct iovec *from,
-			      unsigned count, uint64_t skip)
+static struct blk_slot *make_slot(struct virtio_blk *blk, const struct request *r, const struct iovec *from,
+				  unsigned count, uint64_t skip)
 {
-	struct slot *slot = take_slot(blk);
+	struct blk_slot *slot = take_slot(blk);
 	uint64_t left = r->data_len;
 	unsigned n = 0;
 
 	if (!slot)
 		return NULL;
-	*slot = (struct slot){
+	*slot = (struct blk_slot){
 		.blk = blk, .queue = (uint8_t)r->queue, .head = r->chain.head, .status = r->status};
 	for (; count && skip >= from->iov_len; from++, count--)
 		skip -= from->iov_len;
@@ -267,7 +245,8 @@ static struct slot *make_slot(struct virtio_blk *blk, const struct request *r, c
 	return slot;
 }
 
-static void submit(struct virtio_blk *blk, struct slot *slot, enum block_op op, uint64_t offset, uint64_t len)
+static void submit(struct virtio_blk *blk, struct blk_slot *slot, enum block_op op, uint64_t offset,
+		   uint64_t len)
 {
 	slot->req.op = op;
 	slot->req.offset = offset;
@@ -281,12 +260,12 @@ static bool is_on_disk(const struct virtio_blk *blk, uint64_t sector, uint64_t l
 {
 	uint64_t capacity = blk->config.capacity;
 
-	return len % SECTOR == 0 && sector < capacity && len / SECTOR <= capacity - sector;
+	return len % BLK_SECTOR == 0 && sector < capacity && len / BLK_SECTOR <= capacity - sector;
 }
 
 static void begin_in(struct virtio_blk *blk, struct request *r)
 {
-	struct slot *slot;
+	struct blk_slot *slot;
 
 	r->data_len = r->chain.write_len - STATUS_BYTES;
 	if (!is_on_disk(blk, r->sector, r->data_len)) {
@@ -299,24 +278,24 @@ static void begin_in(struct virtio_blk *blk, struct request *r)
 		return;
 	}
 	slot->written = (uint32_t)min_u64(r->chain.write_len, UINT32_MAX);
-	submit(blk, slot, BLOCK_READ, r->sector * SECTOR, r->data_len);
+	submit(blk, slot, BLOCK_READ, r->sector * BLK_SECTOR, r->data_len);
 }
 
 static void begin_out(struct virtio_blk *blk, struct request *r)
 {
-	struct slot *slot = NULL;
+	struct blk_slot *slot = NULL;
 
 	if (!blk->backend->read_only && is_on_disk(blk, r->sector, r->data_len))
 		slot = make_slot(blk, r, blk->iov, r->chain.readable, HEADER_BYTES);
 	if (slot)
-		submit(blk, slot, BLOCK_WRITE, r->sector * SECTOR, r->data_len);
+		submit(blk, slot, BLOCK_WRITE, r->sector * BLK_SECTOR, r->data_len);
 	else
 		end_now(blk, r, VIRTIO_BLK_S_IOERR, 0);
 }
 
 static void begin_flush(struct virtio_blk *blk, struct request *r)
 {
-	struct slot *slot;
+	struct blk_slot *slot;
 
 	r->data_len = 0;
 	slot = make_slot(blk, r, NULL, 0, 0);
@@ -332,7 +311,7 @@ static uint8_t check_segment(const struct virtio_blk *blk, uint32_t flags, uint3
 {
 	if (flags & ~allowed)
 		return VIRTIO_BLK_S_UNSUPP;
-	if (sectors > ZEROES_MAX_SECTORS || !range_fits(sector, sectors, blk->config.capacity))
+	if (sectors > BLK_ZEROES_MAX_SECTORS || !range_fits(sector, sectors, blk->config.capacity))
 		return VIRTIO_BLK_S_IOERR;
 	return VIRTIO_BLK_S_OK;
 }
@@ -344,7 +323,7 @@ static void begin_zeroes(struct virtio_blk *blk, struct request *r, enum block_o
 	uint8_t status = VIRTIO_BLK_S_IOERR;
 	uint64_t sector = 0;
 	uint32_t sectors = 0, flags = 0;
-	struct slot *slot = NULL;
+	struct blk_slot *slot = NULL;
 
 	if (!blk->backend->read_only && r->data_len == SEGMENT_BYTES) {
 		iov_fetch(blk->iov, HEADER_BYTES, segment, sizeof(segment));
@@ -364,7 +343,7 @@ static void begin_zeroes(struct virtio_blk *blk, struct request *r, enum block_o
 		return;
 	}
 	slot->req.unmap = flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
-	submit(blk, slot, op, sector * SECTOR, (uint64_t)sectors * SECTOR);
+	submit(blk, slot, op, sector * BLK_SECTOR, (uint64_t)sectors * BLK_SECTOR);
 }
 
 /* Puts the serial number, as much as there is room for, into the writable part. */
@@ -453,7 +432,7 @@ static void blk_kick(struct virtio_dev *dev, unsigned q)
 		while (budget) {
 			struct virtq_chain chain;
 
-			r = virtq_pop(vq, blk->iov, IOVS, &chain);
+			r = virtq_pop(vq, blk->iov, BLK_IOVS, &chain);
 			if (r <= 0)
 				break;
 			budget--;
@@ -476,11 +455,12 @@ static void blk_drain(struct virtio_dev *dev)
 	struct virtio_blk *blk = to_blk(dev);
 
 	while (blk->parked) {
-		struct slot *slot = blk->parked;
+		struct blk_slot *slot = blk->parked;
 
 		blk->parked = slot->next;
 		give_slot(blk, slot);
 	}
+	count_parked(blk, false);
 }
 
 static void blk_reset(struct virtio_dev *dev)
@@ -494,67 +474,43 @@ static void blk_reset(struct virtio_dev *dev)
 static void blk_resume(struct virtio_dev *dev)
 {
 	struct virtio_blk *blk = to_blk(dev);
-	struct slot *list = NULL;
+	struct blk_slot *list = NULL;
 
 	blk->full = false;
 	while (blk->parked) { /* oldest first */
-		struct slot *slot = blk->parked;
+		struct blk_slot *slot = blk->parked;
 
 		blk->parked = slot->next;
 		slot->next = list;
 		list = slot;
 	}
 	while (list) {
-		struct slot *slot = list;
+		struct blk_slot *slot = list;
 
 		list = slot->next;
 		virtio_begin(dev);
 		blk->backend->ops->submit(blk->backend, &slot->req);
 	}
+	count_parked(blk, false);
 	blk->backend->ops->commit(blk->backend);
 }
 
-static uint8_t exponent(uint32_t power_of_two)
+/* Nothing was taken ahead, and what was taken ends by itself. */
+static void blk_freeze(struct virtio_dev *dev)
 {
-	return (uint8_t)__builtin_ctz(power_of_two);
+	struct virtio_blk *blk = to_blk(dev);
+
+	count_parked(blk, blk->parked);
 }
 
-/* virtio 1.2, 5.2.4. */
-static void fill_config(struct virtio_blk *blk, unsigned queues)
+static void blk_thaw(struct virtio_dev *dev)
 {
-	const struct block_backend *b = blk->backend;
-	struct virtio_blk_config *c = &blk->config;
-
-	c->capacity = b->size / SECTOR;
-	c->seg_max = SEG_MAX;
-	c->blk_size = b->block_size;
-	c->physical_block_exp = exponent(b->physical_size / b->block_size);
-	c->min_io_size = (uint16_t)(b->physical_size / b->block_size);
-	c->opt_io_size = b->optimal_io / b->block_size;
-	c->num_queues = (uint16_t)queues;
-	if (b->can_discard) {
-		c->max_discard_sectors = ZEROES_MAX_SECTORS;
-		c->max_discard_seg = 1;
-		c->discard_sector_alignment = b->physical_size / SECTOR;
-	}
-	if (!b->read_only) {
-		c->max_write_zeroes_sectors = ZEROES_MAX_SECTORS;
-		c->max_write_zeroes_seg = 1;
-		c->write_zeroes_may_unmap = b->can_discard;
-	}
+	count_parked(to_blk(dev), false);
 }
 
-static uint64_t find_features(const struct block_backend *b, unsigned queues)
+bool virtio_blk_is_full(const struct virtio_dev *dev)
 {
-	uint64_t features = virtio_bit(VIRTIO_BLK_F_SEG_MAX) | virtio_bit(VIRTIO_BLK_F_BLK_SIZE) |
-			    virtio_bit(VIRTIO_BLK_F_TOPOLOGY) | virtio_bit(VIRTIO_BLK_F_FLUSH);
-
-	if (queues > 1)
-		features |= virtio_bit(VIRTIO_BLK_F_MQ);
-	if (b->can_discard)
-		features |= virtio_bit(VIRTIO_BLK_F_DISCARD);
-	features |= b->read_only ? virtio_bit(VIRTIO_BLK_F_RO) : virtio_bit(VIRTIO_BLK_F_WRITE_ZEROES);
-	return features;
+	return container_of(dev, const struct virtio_blk, dev)->parked;
 }
 
 static int blk_create(struct virtio_dev *dev, const void *arg, struct err *err)
@@ -575,8 +531,8 @@ static int blk_create(struct virtio_dev *dev, const void *arg, struct err *err)
 	blk->name = params->name;
 	memcpy(blk->serial, params->serial, strnlen(params->serial, VIRTIO_BLK_SERIAL));
 	blk->pause_on_enospc = params->pause_on_enospc;
-	fill_config(blk, params->queues);
-	dev->offered |= find_features(blk->backend, params->queues);
+	blk_fill_config(blk, params->queues);
+	dev->offered |= blk_features(blk->backend, params->queues);
 	dev->config = &blk->config;
 	dev->config_size = offsetof(struct virtio_blk_config, max_secure_erase_sectors);
 	dev->queue_count = params->queues;
@@ -604,6 +560,11 @@ const struct virtio_type virtio_blk_type = {
 	.kick = blk_kick,
 	.drain = blk_drain,
 	.reset = blk_reset,
+	.freeze = blk_freeze,
+	.thaw = blk_thaw,
+	.save = blk_save,
+	.load = blk_load,
 	.resume = blk_resume,
 	.destroy = blk_destroy,
+	.feature_names = blk_feature_names,
 };

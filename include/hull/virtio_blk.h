@@ -24,4 +24,10 @@ struct virtio_blk_params {
 
 extern const struct virtio_type virtio_blk_type;
 
+/*
+ * True while writes wait for space, until type->resume(). A frozen device does not come to rest
+ * meanwhile: whoever waits for that gives up; loop_signal() tells. Device's lock.
+ */
+bool virtio_blk_is_full(const struct virtio_dev *dev);
+
 #endif
