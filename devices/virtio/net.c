@@ -19,6 +19,7 @@
 #include "net.h"
 
 #include <errno.h>
+#include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <stdlib.h>
 
@@ -52,6 +53,35 @@ static const struct {
 	{VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, {VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_CTRL_VQ}},
 	{VIRTIO_NET_F_GUEST_ANNOUNCE, {VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_CTRL_VQ}},
 	{VIRTIO_NET_F_MQ, {VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_CTRL_VQ}},
+};
+
+static const struct virtio_feature_name feature_names[] = {
+	{VIRTIO_NET_F_CSUM, "csum"},
+	{VIRTIO_NET_F_GUEST_CSUM, "guest_csum"},
+	{VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, "ctrl_guest_offloads"},
+	{VIRTIO_NET_F_MTU, "mtu"},
+	{VIRTIO_NET_F_MAC, "mac"},
+	{VIRTIO_NET_F_GUEST_TSO4, "guest_tso4"},
+	{VIRTIO_NET_F_GUEST_TSO6, "guest_tso6"},
+	{VIRTIO_NET_F_GUEST_ECN, "guest_ecn"},
+	{VIRTIO_NET_F_GUEST_UFO, "guest_ufo"},
+	{VIRTIO_NET_F_HOST_TSO4, "host_tso4"},
+	{VIRTIO_NET_F_HOST_TSO6, "host_tso6"},
+	{VIRTIO_NET_F_HOST_ECN, "host_ecn"},
+	{VIRTIO_NET_F_HOST_UFO, "host_ufo"},
+	{VIRTIO_NET_F_MRG_RXBUF, "mrg_rxbuf"},
+	{VIRTIO_NET_F_STATUS, "status"},
+	{VIRTIO_NET_F_CTRL_VQ, "ctrl_vq"},
+	{VIRTIO_NET_F_CTRL_RX, "ctrl_rx"},
+	{VIRTIO_NET_F_CTRL_VLAN, "ctrl_vlan"},
+	{VIRTIO_NET_F_CTRL_RX_EXTRA, "ctrl_rx_extra"},
+	{VIRTIO_NET_F_GUEST_ANNOUNCE, "guest_announce"},
+	{VIRTIO_NET_F_MQ, "mq"},
+	{VIRTIO_NET_F_CTRL_MAC_ADDR, "ctrl_mac_addr"},
+	{NET_F_GUEST_USO4, "guest_uso4"},
+	{NET_F_GUEST_USO6, "guest_uso6"},
+	{NET_F_HOST_USO, "host_uso"},
+	{0, NULL},
 };
 
 static struct virtio_net *to_net(struct virtio_dev *dev)
@@ -121,7 +151,7 @@ void net_apply_features(struct virtio_net *net)
 
 void net_fill_config(struct virtio_net *net)
 {
-	memcpy(net->config.mac, net->st.mac, NET_MAC);
+	memcpy(net->config.mac, net->st.shown_mac, NET_MAC);
 	net->config.status = (uint16_t)((net->link_up ? VIRTIO_NET_S_LINK_UP : 0) |
 					(net->st.announce ? VIRTIO_NET_S_ANNOUNCE : 0));
 }
@@ -136,6 +166,15 @@ void virtio_net_announce(struct virtio_dev *dev)
 	net->st.announce = 1;
 	net_fill_config(net);
 	virtio_config_changed(dev);
+}
+
+void net_announce_if_due(struct virtio_net *net)
+{
+	if (!net->announce_due || !net->link_up || !virtio_running(&net->dev) ||
+	    memcmp(net->st.mac, net->st.shown_mac, NET_MAC) != 0)
+		return;
+	net->announce_due = false;
+	virtio_net_announce(&net->dev);
 }
 
 struct virtio_net_counters virtio_net_counters(const struct virtio_dev *dev)
@@ -205,6 +244,8 @@ static void on_readable(void *arg, unsigned index)
 
 	if (net_pair_active(pair))
 		net_rx_round(pair);
+	else if (net->dev.frozen)
+		net_rx_pause(pair);
 	else
 		net_rx_stop(pair);
 }
@@ -229,6 +270,7 @@ static void on_link(void *arg, bool up)
 	net_fill_config(net);
 	if (net_has(net, VIRTIO_NET_F_STATUS))
 		virtio_config_changed(&net->dev);
+	net_announce_if_due(net);
 	for (unsigned i = 0; i < net->max_pairs; i++) {
 		struct net_pair *pair = &net->pairs[i];
 
@@ -280,6 +322,11 @@ static void net_start(struct virtio_dev *dev)
 		net->st.pairs = 1;
 		start_pair(&net->pairs[0]);
 	}
+	if (!dev->restored)
+		return;
+	virtio_config_changed(dev); /* whatever the driver knows of it */
+	net->announce_due = true;
+	net_announce_if_due(net);
 }
 
 /* At a reset, or when the driver gives up. */
@@ -294,11 +341,51 @@ static void net_reset(struct virtio_dev *dev)
 	struct net_backend *b = net->backend;
 
 	net->features = 0;
+	net->announce_due = false;
 	net_control_reset(net);
 	net_fill_config(net);
 	net_apply_features(net);
 	if (b->ops->set_pairs)
 		(void)b->ops->set_pairs(b, 1);
+}
+
+/*
+ * Between rounds the rings say what is the case. A packet that waits for buffers is of the wire
+ * still: it goes on waiting here, and a copy of the guest misses it.
+ */
+static void net_freeze(struct virtio_dev *dev)
+{
+	struct virtio_net *net = to_net(dev);
+
+	for (unsigned i = 0; i < net->max_pairs; i++) {
+		net_vhost_stop(&net->pairs[i]);
+		net_rx_pause(&net->pairs[i]);
+	}
+}
+
+static void net_thaw(struct virtio_dev *dev)
+{
+	struct virtio_net *net = to_net(dev);
+
+	for (unsigned i = 0; virtio_running(dev) && i < net->st.pairs; i++)
+		start_pair(&net->pairs[i]);
+	net_announce_if_due(net); /* the link may have come meanwhile */
+}
+
+/* The table has been loaded, and may say anything. */
+static int net_load(struct virtio_dev *dev, struct snapshot *snapshot, const char *name, struct err *err)
+{
+	struct virtio_net *net = to_net(dev);
+
+	(void)snapshot;
+	(void)name;
+	(void)err;
+	if (net->new_mac)
+		memcpy(net->st.shown_mac, net->mac, NET_MAC);
+	if (net->new_mac && !(dev->st.status & VIRTIO_CONFIG_S_DRIVER))
+		memcpy(net->st.mac, net->mac, NET_MAC);
+	net_fill_config(net);
+	return 0;
 }
 
 static void net_interrupt_moved(struct virtio_dev *dev, unsigned q)
@@ -354,6 +441,7 @@ static int net_create(struct virtio_dev *dev, const void *arg, struct err *err)
 	net->name = params->name;
 	net->max_pairs = params->pairs;
 	memcpy(net->mac, params->mac, NET_MAC);
+	net->new_mac = params->new_mac;
 	r = make_pairs(net, err);
 	if (r < 0)
 		return r;
@@ -400,7 +488,11 @@ const struct virtio_type virtio_net_type = {
 	.failed = net_stop,
 	.drain = net_stop,
 	.reset = net_reset,
+	.freeze = net_freeze,
+	.thaw = net_thaw,
+	.load = net_load,
 	.destroy = net_destroy,
+	.feature_names = feature_names,
 	.state = &net_state_table,
 	.state_offset = offsetof(struct virtio_net, st),
 };

@@ -49,7 +49,8 @@ struct net_state {
 	uint8_t multicast_count;    /* likewise */
 	uint8_t unicast_overflow;   /* the driver has more of them: all pass */
 	uint8_t multicast_overflow; /* likewise */
-	uint8_t mac[NET_MAC];
+	uint8_t mac[NET_MAC];       /* what the driver uses */
+	uint8_t shown_mac[NET_MAC]; /* what the configuration says: another one, when a copy got it */
 	uint8_t unicast[NET_TABLE * NET_MAC];
 	uint8_t multicast[NET_TABLE * NET_MAC];
 	uint8_t vlans[NET_VLANS / 8]; /* bit per VLAN that passes */
@@ -112,6 +113,8 @@ struct virtio_net {
 	struct net_client client; /* what the back end calls */
 	const char *name;
 	uint8_t mac[NET_MAC]; /* after a reset */
+	bool new_mac;         /* it takes the place of the one in a snapshot */
+	bool announce_due;    /* the network is to learn where the guest is, as soon as that can be */
 	unsigned max_pairs;
 	struct virtio_net_config config;
 	struct net_state st;
@@ -156,6 +159,8 @@ void net_apply_features(struct virtio_net *net);
 int net_use_pairs(struct virtio_net *net, unsigned pairs);
 /* Writes address and status into the configuration. */
 void net_fill_config(struct virtio_net *net);
+/* Has the driver announce the guest if that is due: with a link, and under the address that it shall have. */
+void net_announce_if_due(struct virtio_net *net);
 /* The driver broke a ring: nothing is moved any more. */
 void net_broken(struct virtio_net *net, const char *what);
 
@@ -166,6 +171,8 @@ void net_rx_round(struct net_pair *pair);
 void net_tx_round(struct net_pair *pair);
 /* Nothing is received any more: what waits is forgotten. */
 void net_rx_stop(struct net_pair *pair);
+/* Nothing is received until the next round; what waits goes on waiting. */
+void net_rx_pause(struct net_pair *pair);
 /* The callback of pair->starved. */
 void net_rx_starved(struct loop_timer *timer);
 

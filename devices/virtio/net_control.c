@@ -37,6 +37,7 @@ static const struct state_field net_fields[] = {
 	FIELD(STATE_BYTES, 16, unicast, 0),
 	FIELD(STATE_BYTES, 17, multicast, 0),
 	FIELD(STATE_BYTES, 18, vlans, 0),
+	FIELD(STATE_BYTES, 19, shown_mac, 0),
 };
 
 const struct state_table net_state_table = {
@@ -51,6 +52,7 @@ void net_control_reset(struct virtio_net *net)
 {
 	net->st = (struct net_state){.pairs = 1, .promisc = 1};
 	memcpy(net->st.mac, net->mac, NET_MAC);
+	memcpy(net->st.shown_mac, net->mac, NET_MAC);
 }
 
 /* ---- the filter ---- */
@@ -179,7 +181,9 @@ static bool set_mac(struct virtio_net *net, uint8_t command, const struct args *
 	    !take_exactly(args, mac, sizeof(mac)))
 		return false;
 	memcpy(net->st.mac, mac, sizeof(mac));
+	memcpy(net->st.shown_mac, mac, sizeof(mac));
 	net_fill_config(net);
+	net_announce_if_due(net);
 	return true;
 }
 

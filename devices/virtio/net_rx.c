@@ -388,10 +388,15 @@ void net_rx_starved(struct loop_timer *timer)
 	net_rx_round(pair);
 }
 
-void net_rx_stop(struct net_pair *pair)
+void net_rx_pause(struct net_pair *pair)
 {
 	loop_timer_cancel(pair->net->dev.env.loop, &pair->starved);
 	set_listening(pair, false);
+}
+
+void net_rx_stop(struct net_pair *pair)
+{
+	net_rx_pause(pair);
 	pair->pending = 0;
 	pair->want = 0;
 	pair->largest = 0;

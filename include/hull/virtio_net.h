@@ -15,6 +15,12 @@ struct virtio_net_params {
 	struct net_backend *backend; /* on the device's loop; stays the caller's, outlives the device */
 	const char *name;            /* for messages: the id */
 	uint8_t mac[VIRTIO_NET_MAC_BYTES];
+	/*
+	 * `mac` is not that of the snapshot which is loaded: the configuration shows it from then on.
+	 * A driver that runs keeps the one it has until somebody in the guest sets another; that is
+	 * also the one whose packets it gets, and the network is told of no address before.
+	 */
+	bool new_mac;
 	uint16_t mtu;   /* told to the guest; 0: not told */
 	unsigned pairs; /* of queues, 1 to NET_MAX_PAIRS, at most those of the back end */
 	/*
@@ -34,8 +40,9 @@ struct virtio_net_counters {
 extern const struct virtio_type virtio_net_type;
 
 /*
- * Asks the driver to tell the network where the guest is now, as after a restore. Does
- * nothing while no driver is there that knows of it, or without a link. Device's lock.
+ * Asks the driver to tell the network where the guest is now. Does nothing while no driver is
+ * there that knows of it, or without a link. After a restore it comes by itself, if need be
+ * when the link comes. Device's lock.
  */
 void virtio_net_announce(struct virtio_dev *dev);
 
