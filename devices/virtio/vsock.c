@@ -34,7 +34,6 @@ static const uint64_t connect_ns = UINT64_C(10) * 1000000000;
 
 static const struct state_field vsock_fields[] = {
 	STATE_FIELD(struct vsock_state, STATE_U32, 1, 1, next_port, UINT32_MAX - 1, VSOCK_FIRST_PORT),
-	STATE_FIELD(struct vsock_state, STATE_U8, 2, 1, live, 1, 0),
 };
 
 static const struct state_table vsock_state_table = {
@@ -224,7 +223,7 @@ static int take_available(struct virtio_vsock *vs, unsigned *packets, uint64_t *
 		*bytes -= min_u64(*bytes, chain.read_len);
 		if (take_apart(vs, &chain, &p))
 			take_packet(vs, &p);
-		else if (vs->dev.env.log)
+		else if (vs->dev.env.log && !vs->reset_event) /* before that, the guest may have an old CID */
 			log_guest(vs->dev.env.log, &vs->packet_limit,
 				  "virtio-vsock: the driver sent what is no packet of its own");
 		virtq_push(vq, chain.head, 0);
@@ -322,16 +321,20 @@ static void vsock_kick(struct virtio_dev *dev, unsigned q)
 }
 
 /*
- * A driver that runs already comes from a snapshot: its connections are gone. Its event
- * queue is looked at soon, as all are after a start.
+ * A driver that comes from a snapshot: its connections are gone, and perhaps its CID is another. The
+ * event makes it look. Its event queue is looked at soon, as all are after a start.
  */
 static void vsock_start(struct virtio_dev *dev)
 {
 	struct virtio_vsock *vs = to_vsock(dev);
 
-	vs->reset_event = vs->st.live;
-	vs->st.live = 1;
+	vs->reset_event = dev->restored;
 	vsock_listen_update(vs);
+}
+
+static void vsock_thaw(struct virtio_dev *dev)
+{
+	vsock_restart_timers(to_vsock(dev));
 }
 
 static void forget_all(struct virtio_vsock *vs)
@@ -407,6 +410,7 @@ const struct virtio_type virtio_vsock_type = {
 	.kick = vsock_kick,
 	.start = vsock_start,
 	.reset = vsock_reset,
+	.thaw = vsock_thaw,
 	.destroy = vsock_destroy,
 	.state = &vsock_state_table,
 	.state_offset = offsetof(struct virtio_vsock, st),

@@ -15,11 +15,16 @@
  * Sockets are watched edge by edge: `readable` is what is known of them, and nothing is
  * asked of epoll while the guest gives no credit.
  *
+ * A snapshot stops none of that: while the device is frozen, packets wait on either side, and what
+ * the host says or accepts is dealt with as ever. A copy of the guest has a device without
+ * connections, and is told so by an event.
+ *
  * Lock: that of dev.env.loop, held in every function here.
  */
 #ifndef HULL_VIRTIO_VSOCK_PRIVATE_H
 #define HULL_VIRTIO_VSOCK_PRIVATE_H
 
+#include <linux/virtio_config.h>
 #include <linux/virtio_vsock.h>
 
 #include "hull/virtio_vsock.h"
@@ -83,6 +88,7 @@ struct vsock_connection {
 
 	struct loop_io io; /* the socket; fd -1: none, or not any more */
 	struct loop_timer timer;
+	uint64_t timer_ns;      /* for so long */
 	uint32_t timer_fwd_cnt; /* fwd_cnt when it was set */
 	bool readable;          /* the socket may have bytes, or its end */
 	bool hung_up;           /* it is shut down in both directions */
@@ -117,8 +123,7 @@ struct vsock_reset {
 
 /* What a snapshot holds: no connection survives it. */
 struct vsock_state {
-	uint32_t next_port; /* of the host */
-	uint8_t live;       /* a driver runs: after a restore it is told that all connections are gone */
+	uint32_t next_port; /* of the host: one that the guest may remember is not used at once */
 };
 
 /* A chain of the receive queue, within a batch. */
@@ -163,6 +168,14 @@ struct virtio_vsock {
 	struct vsock_chain rx_chains[VSOCK_BATCH];
 };
 
+/* True while there is a guest to talk to, though perhaps not now: the device may be frozen. */
+static inline bool vsock_has_driver(const struct virtio_vsock *vs)
+{
+	const uint8_t stopped = VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED;
+
+	return vs->dev.started && !(vs->dev.st.status & stopped);
+}
+
 /* ---- vsock_connection.c ---- */
 
 /* A connection without a socket and, yet, without ports; NULL: there are VIRTIO_VSOCK_MAX_CONNECTIONS. */
@@ -179,6 +192,8 @@ struct vsock_connection *vsock_find_token(struct virtio_vsock *vs, uint64_t toke
 /* Gives it the socket `fd`, whatever the result. 0 or -errno. */
 int vsock_watch(struct vsock_connection *c, int fd);
 void vsock_set_timer(struct vsock_connection *c, uint64_t ns);
+/* The guest could do nothing for a while: those that run start anew. */
+void vsock_restart_timers(struct virtio_vsock *vs);
 
 /* Answers with RST, and forgets the connection. */
 void vsock_abort(struct vsock_connection *c);

@@ -148,8 +148,19 @@ void vsock_set_timer(struct vsock_connection *c, uint64_t ns)
 {
 	struct loop *loop = c->vs->dev.env.loop;
 
+	c->timer_ns = ns;
 	c->timer_fwd_cnt = c->fwd_cnt;
 	loop_timer_set(loop, &c->timer, loop_now(loop) + ns);
+}
+
+void vsock_restart_timers(struct virtio_vsock *vs)
+{
+	for (unsigned i = 0; i < vs->slots_touched; i++) {
+		struct vsock_connection *c = &vs->slots[i];
+
+		if (c->stage != VSOCK_FREE && c->timer.armed)
+			vsock_set_timer(c, c->timer_ns);
+	}
 }
 
 void vsock_abort(struct vsock_connection *c)
@@ -232,7 +243,9 @@ static void timer_expired(struct loop_timer *timer)
 	struct vsock_connection *c = container_of(timer, struct vsock_connection, timer);
 	struct virtio_vsock *vs = c->vs;
 
-	if (c->kept_len && c->fwd_cnt != c->timer_fwd_cnt)
+	if (vs->dev.frozen)
+		vsock_set_timer(c, c->timer_ns); /* whoever is waited for may be the guest */
+	else if (c->kept_len && c->fwd_cnt != c->timer_fwd_cnt)
 		vsock_set_timer(c, linger_ns); /* slow, but not dead */
 	else if (c->stage == VSOCK_HELLO || c->stage == VSOCK_ORPHAN)
 		vsock_free(c);

@@ -34,7 +34,7 @@ static const uint64_t no_descriptors_ns = UINT64_C(1) * 1000000000;
 
 void vsock_listen_update(struct virtio_vsock *vs)
 {
-	const bool wanted = virtio_running(&vs->dev) && vs->half_open < VSOCK_HALF_OPEN &&
+	const bool wanted = vsock_has_driver(vs) && vs->half_open < VSOCK_HALF_OPEN &&
 			    vs->count < VIRTIO_VSOCK_MAX_CONNECTIONS && !vs->listen_timer.armed;
 
 	if (vs->listen_io.added)
@@ -171,7 +171,7 @@ void virtio_vsock_open(struct virtio_dev *dev, int fd, uint32_t port)
 	struct vsock_connection *c;
 
 	loop_assert_held(dev->env.loop);
-	c = virtio_running(dev) ? vsock_new(vs, VSOCK_REQUESTED) : NULL;
+	c = vsock_has_driver(vs) ? vsock_new(vs, VSOCK_REQUESTED) : NULL;
 	if (!c) {
 		fd_close(&fd);
 		return;
