@@ -118,6 +118,14 @@ typedef int fs_op_fn(struct fs *fs, struct request *r);
 /* Answers a request that was put off. `result` 0 or -errno. */
 void request_finish(struct fs *fs, struct request *r, int result);
 
+/*
+ * The queue of a request that was put off stops: nothing of its chain is touched, whatever becomes of the
+ * request, until the queue is started again. -EBADMSG: the chain is not there any more, and the ring is
+ * broken.
+ */
+void request_pause(struct request *r);
+int request_resume(struct fs *fs, struct request *r);
+
 struct fs_op {
 	uint32_t opcode;
 	fs_op_fn *run;
@@ -273,6 +281,10 @@ void locks_interrupt(struct fs *fs, uint64_t unique);
 
 /* All that wait for locks are answered with `result`: before the rings stop. */
 void locks_cancel(struct fs *fs, int result);
+
+/* Those of a queue that wait do so without a sign of life, and go on; -EBADMSG: request_resume(). */
+void locks_pause(struct fs *fs, unsigned queue);
+int locks_resume(struct fs *fs, unsigned queue);
 
 /* Forgets all locks; no request is put off any more (locks_cancel()). Also the end: frees what it has. */
 void locks_reset(struct fs *fs);

@@ -48,6 +48,8 @@ struct waiter {
 	struct fuse_lk_in in;
 	struct loop_timer timer;
 	uint64_t wait_ns;
+	bool paused;      /* its queue has stopped */
+	bool interrupted; /* meanwhile */
 	struct waiter *next;
 };
 
@@ -239,8 +241,10 @@ static void wake(struct locks *locks)
 {
 	struct loop *loop = fs_loop(locks->fs);
 
-	for (struct waiter *w = locks->waiters; w; w = w->next)
-		loop_timer_set(loop, &w->timer, loop_now(loop));
+	for (struct waiter *w = locks->waiters; w; w = w->next) {
+		if (!w->paused)
+			loop_timer_set(loop, &w->timer, loop_now(loop));
+	}
 }
 
 static void try_again(struct loop_timer *timer)
@@ -395,10 +399,43 @@ void locks_interrupt(struct fs *fs, uint64_t unique)
 
 	while (w && w->r->in.unique != unique)
 		w = w->next;
-	if (w)
+	if (w && w->paused)
+		w->interrupted = true;
+	else if (w)
 		waiter_end(locks, w, -EINTR);
 	else
 		locks->early[locks->early_next++ % MAX_EARLY] = unique;
+}
+
+void locks_pause(struct fs *fs, unsigned queue)
+{
+	for (struct waiter *w = fs_locks(fs)->waiters; w; w = w->next) {
+		if (w->r->queue != queue)
+			continue;
+		w->paused = true;
+		loop_timer_cancel(fs_loop(fs), &w->timer);
+		request_pause(w->r);
+	}
+}
+
+int locks_resume(struct fs *fs, unsigned queue)
+{
+	struct locks *locks = fs_locks(fs);
+	struct waiter *next;
+
+	for (struct waiter *w = locks->waiters; w; w = next) {
+		next = w->next;
+		if (w->r->queue != queue || !w->paused)
+			continue;
+		if (request_resume(fs, w->r) < 0)
+			return -EBADMSG;
+		w->paused = false;
+		if (w->interrupted)
+			waiter_end(locks, w, -EINTR);
+		else
+			loop_timer_set(fs_loop(fs), &w->timer, loop_now(fs_loop(fs)));
+	}
+	return 0;
 }
 
 void locks_cancel(struct fs *fs, int result)

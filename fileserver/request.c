@@ -195,15 +195,21 @@ void request_finish(struct fs *fs, struct request *r, int result)
 	queue_later_done(q);
 }
 
-/* The request stays, without the chain's bytes: the next one needs the array. */
-static void keep(struct fs *fs, struct call *call)
+/* The array that the chain's bytes are in is for the next request. */
+static void forget_bytes(struct request *r)
 {
-	struct request *r = &call->r;
-
 	r->in_count = 0;
 	r->in_left = 0;
 	r->out_count = 0;
 	r->out_room = 0;
+}
+
+/* The request stays, without the chain's bytes. */
+static void keep(struct fs *fs, struct call *call)
+{
+	struct request *r = &call->r;
+
+	forget_bytes(r);
 	fs->queues[r->queue].later++;
 	fs->call = fs->spare;
 	fs->spare = NULL;
@@ -222,6 +228,30 @@ static void take_header_room(struct call *call, uint64_t write_len)
 				   sizeof(struct fuse_out_header), &got);
 	skip(&r->out_iov, &r->out_count, sizeof(struct fuse_out_header));
 	r->out_room = (size_t)(write_len - sizeof(struct fuse_out_header));
+}
+
+void request_pause(struct request *r)
+{
+	struct call *call = container_of(r, struct call, r);
+
+	call->can_reply = false;
+	call->header_parts = 0;
+}
+
+int request_resume(struct fs *fs, struct request *r)
+{
+	struct call *call = container_of(r, struct call, r);
+	struct virtq_chain chain;
+	int result = virtq_retake(&fs->queues[r->queue].vq, call->head, fs->iov, VIRTQ_MAX_SIZE, &chain);
+
+	if (result <= 0)
+		return -EBADMSG;
+	r->out_iov = fs->iov + chain.readable;
+	r->out_count = chain.writable;
+	if (!chain.bad)
+		take_header_room(call, chain.write_len);
+	forget_bytes(r);
+	return 0;
 }
 
 static int run(struct fs *fs, struct call *call, const struct virtq_chain *chain, bool *ret_no_reply)

@@ -232,7 +232,8 @@ void queue_later_done(struct fs_queue *q)
 		queue_stopped(q);
 }
 
-static void queue_stop(struct fs_queue *q)
+/* `keep`: what waits goes on waiting, without a look at the ring. */
+static void queue_stop(struct fs_queue *q, bool keep)
 {
 	if (!queue_started(q)) {
 		/* It could not be started: there is nothing of it. */
@@ -240,7 +241,9 @@ static void queue_stop(struct fs_queue *q)
 		return;
 	}
 	loop_io_del(&q->fs->loop, &q->kick_io);
-	if (q->later == 0) {
+	if (keep)
+		locks_pause(q->fs, q->index);
+	if (keep || q->later == 0) {
 		queue_stopped(q);
 		return;
 	}
@@ -267,7 +270,8 @@ static void queue_start(struct fs_queue *q, const struct fs_ring *ring, int kick
 	q->kick_io.fd = kick_fd;
 	q->kick_io.events = EPOLLIN | EPOLLET;
 	q->kick_io.ready = kicked;
-	if (virtq_start(&q->vq, &fs->mem) < 0 || loop_io_add(&fs->loop, &q->kick_io) < 0) {
+	if (virtq_start(&q->vq, &fs->mem) < 0 || locks_resume(fs, q->index) < 0 ||
+	    loop_io_add(&fs->loop, &q->kick_io) < 0) {
 		q->broken = true;
 		owe(fs, OWE_BROKEN + q->index);
 		return;
@@ -318,9 +322,9 @@ static int take_message(struct fs *fs, const struct fs_message *message, const i
 		q->call_fd = fd_count > 0 ? fds[0] : -1;
 		return 1;
 	case FS_STOP:
-		if (!q || fd_count > 0 || q->stopping)
+		if (!q || fd_count > 0 || q->stopping || message->count > 1)
 			return -EPROTO;
-		queue_stop(q);
+		queue_stop(q, message->count == 1);
 		return 0;
 	case FS_RESET:
 		if (fd_count > 0)

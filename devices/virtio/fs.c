@@ -8,6 +8,9 @@
  *     OURS ---------------------> THEIRS ------------------> STOPPING -----------> OURS
  *               FS_START                     FS_STOP
  *
+ * A snapshot stops the queues for a while, and what waits in the server goes on waiting: FS_STOP
+ * with `count` 1, and FS_START when it is over. Nothing is forgotten, so there is no FS_RESET.
+ *
  * A reset ends when both queues are ours again and the server has forgotten the guest
  * (FS_RESET_DONE). It waits as long as the server does: what is in flight writes to the guest's
  * memory, as with a disk. A server that has gone, or says what it cannot say, is not talked to
@@ -58,6 +61,8 @@ enum { SAY_START = 1, SAY_CALL = 2, SAY_STOP = 4 };
 struct fs_queue {
 	enum { OURS, THEIRS, STOPPING } state;
 	unsigned say;
+	bool keep;   /* what waits goes on waiting when it stops */
+	bool resume; /* it was stopped for a snapshot, and starts again */
 };
 
 struct virtio_fs {
@@ -68,6 +73,8 @@ struct virtio_fs {
 	bool session;      /* the server may know something about the guest */
 	bool say_reset;    /* FS_RESET is to be said once the queues are ours */
 	bool ending;       /* a reset waits for the server: one virtio_begin() */
+	bool frozen;       /* between freeze and thaw */
+	bool freezing;     /* a freeze does: likewise */
 	struct log_limit gone_limit;
 	struct fs_queue queues[QUEUES];
 };
@@ -82,13 +89,17 @@ static bool all_ours(const struct virtio_fs *fs)
 	return fs->queues[QUEUE_HIPRIO].state == OURS && fs->queues[QUEUE_REQUESTS].state == OURS;
 }
 
-/* Ends a reset that has waited for the server. */
+/* Ends a reset and a freeze that have waited for the server. */
 static void settle(struct virtio_fs *fs)
 {
-	if (!fs->ending || !all_ours(fs) || fs->session)
-		return;
-	fs->ending = false;
-	virtio_end(&fs->dev);
+	if (fs->freezing && all_ours(fs)) {
+		fs->freezing = false;
+		virtio_end(&fs->dev);
+	}
+	if (fs->ending && all_ours(fs) && !fs->session) {
+		fs->ending = false;
+		virtio_end(&fs->dev);
+	}
 }
 
 /* From now on there is no server. `why` NULL: as we wanted it. */
@@ -148,13 +159,14 @@ static bool send_start(struct virtio_fs *fs, unsigned q)
 	return send_message(fs, &message, fds, 1 + calls);
 }
 
-static bool send_plain(struct virtio_fs *fs, enum fs_message_kind kind, unsigned q)
+static bool send_plain(struct virtio_fs *fs, enum fs_message_kind kind, unsigned q, uint32_t count)
 {
 	struct fs_message message;
 
 	memset(&message, 0, sizeof(message));
 	message.kind = kind;
 	message.queue = q;
+	message.count = count;
 	return send_message(fs, &message, NULL, 0);
 }
 
@@ -189,7 +201,7 @@ static bool say_queue(struct virtio_fs *fs, unsigned q)
 		queue->say &= ~(unsigned)SAY_CALL;
 	}
 	if (queue->say & SAY_STOP) {
-		if (!send_plain(fs, FS_STOP, q))
+		if (!send_plain(fs, FS_STOP, q, queue->keep))
 			return false;
 		queue->say &= ~(unsigned)SAY_STOP;
 	}
@@ -204,26 +216,43 @@ static void speak(struct virtio_fs *fs)
 	for (unsigned q = 0; q < QUEUES && all && !fs->gone; q++)
 		all = say_queue(fs, q);
 	if (all && !fs->gone && fs->say_reset && all_ours(fs)) {
-		all = send_plain(fs, FS_RESET, 0);
+		all = send_plain(fs, FS_RESET, 0, 0);
 		fs->say_reset = !all && !fs->gone;
 	}
 	if (!fs->gone)
 		(void)loop_io_set(fs->dev.env.loop, &fs->io, all ? EPOLLIN : EPOLLIN | EPOLLOUT);
 }
 
-static void stop_queues(struct virtio_fs *fs)
+/* `freeze`: for a while only. */
+static void stop_queues(struct virtio_fs *fs, bool freeze)
 {
 	for (unsigned q = 0; q < QUEUES; q++) {
 		struct fs_queue *queue = &fs->queues[q];
 
+		if (!freeze)
+			queue->resume = false;
 		if (queue->state != THEIRS)
 			continue;
-		if (queue->say & SAY_START) {
-			*queue = (struct fs_queue){.state = OURS}; /* the server has not heard of it */
-		} else {
-			queue->state = STOPPING;
-			queue->say = SAY_STOP;
-		}
+		if (queue->say & SAY_START) /* the server has not heard of it */
+			*queue = (struct fs_queue){.state = OURS, .resume = freeze};
+		else
+			*queue = (struct fs_queue){
+				.state = STOPPING, .say = SAY_STOP, .keep = freeze, .resume = freeze};
+	}
+}
+
+static void start_queue(struct virtio_fs *fs, unsigned q)
+{
+	virtio_queue_listen(&fs->dev, q, false);
+	fs->queues[q] = (struct fs_queue){.state = THEIRS, .say = SAY_START};
+}
+
+/* Those that a freeze has stopped. */
+static void resume_queues(struct virtio_fs *fs)
+{
+	for (unsigned q = 0; q < QUEUES; q++) {
+		if (fs->queues[q].resume && fs->queues[q].state == OURS && !fs->frozen)
+			start_queue(fs, q);
 	}
 }
 
@@ -302,6 +331,7 @@ static void link_ready(struct loop_io *io, uint32_t events)
 	/* What is left makes the descriptor ready again. */
 	for (unsigned i = 0; i < MESSAGES_A_ROUND && !fs->gone && hear(fs); i++)
 		;
+	resume_queues(fs);
 	speak(fs);
 	settle(fs);
 }
@@ -319,8 +349,7 @@ static void fs_start(struct virtio_dev *dev)
 	for (unsigned q = 0; q < QUEUES; q++) {
 		if (!dev->queues[q].vq.st.ready)
 			continue;
-		virtio_queue_listen(dev, q, false);
-		fs->queues[q] = (struct fs_queue){.state = THEIRS, .say = SAY_START};
+		start_queue(fs, q);
 	}
 	speak(fs);
 }
@@ -339,7 +368,7 @@ static void fs_failed(struct virtio_dev *dev)
 {
 	struct virtio_fs *fs = to_fs(dev);
 
-	stop_queues(fs);
+	stop_queues(fs, false);
 	speak(fs);
 }
 
@@ -347,12 +376,39 @@ static void fs_drain(struct virtio_dev *dev)
 {
 	struct virtio_fs *fs = to_fs(dev);
 
-	stop_queues(fs);
+	stop_queues(fs, false);
 	fs->say_reset = fs->session;
 	if (all_ours(fs) && !fs->session)
 		return;
 	fs->ending = true;
 	virtio_begin(dev);
+	speak(fs);
+}
+
+static void fs_freeze(struct virtio_dev *dev)
+{
+	struct virtio_fs *fs = to_fs(dev);
+
+	fs->frozen = true;
+	stop_queues(fs, true);
+	if (all_ours(fs))
+		return;
+	fs->freezing = true;
+	virtio_begin(dev);
+	speak(fs);
+}
+
+/* What has not stopped yet is started as soon as it has. */
+static void fs_thaw(struct virtio_dev *dev)
+{
+	struct virtio_fs *fs = to_fs(dev);
+
+	fs->frozen = false;
+	if (fs->freezing) {
+		fs->freezing = false;
+		virtio_end(dev);
+	}
+	resume_queues(fs);
 	speak(fs);
 }
 
@@ -436,6 +492,8 @@ const struct virtio_type virtio_fs_type = {
 	.interrupt_moved = fs_interrupt_moved,
 	.failed = fs_failed,
 	.drain = fs_drain,
+	.freeze = fs_freeze,
+	.thaw = fs_thaw,
 	.destroy = fs_destroy,
 };
 

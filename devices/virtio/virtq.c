@@ -296,10 +296,28 @@ static int walk_indirect(struct walk *w, const struct desc *d)
 	return walk_table(w, table, d->len / DESC_BYTES, 0, NULL);
 }
 
+static int take_chain(struct virtq *vq, uint16_t head, struct iovec *iov, unsigned cap,
+		      struct virtq_chain *ret_chain)
+{
+	struct walk w = {.vq = vq, .iov = iov, .cap = cap, .chain.head = head};
+	struct desc indirect;
+	int r;
+
+	if (head >= vq->st.size || is_taken(vq, head))
+		return -EBADMSG;
+	r = walk_table(&w, vq->desc, vq->st.size, head, &indirect);
+	if (r > 0)
+		r = walk_indirect(&w, &indirect);
+	if (r < 0)
+		return r;
+	flip_taken(vq, head);
+	vq->in_flight++;
+	*ret_chain = w.chain;
+	return 1;
+}
+
 int virtq_pop(struct virtq *vq, struct iovec *iov, unsigned cap, struct virtq_chain *ret_chain)
 {
-	struct walk w = {.vq = vq, .iov = iov, .cap = cap};
-	struct desc indirect;
 	uint16_t ready, head;
 	int r;
 
@@ -312,19 +330,16 @@ int virtq_pop(struct virtq *vq, struct iovec *iov, unsigned cap, struct virtq_ch
 		return -EBADMSG;
 	head = load16(vq->avail + RING_ENTRIES +
 		      (size_t)(vq->st.next_avail & (vq->st.size - 1)) * AVAIL_ENTRY);
-	if (head >= vq->st.size || is_taken(vq, head))
-		return -EBADMSG;
-	w.chain.head = head;
-	r = walk_table(&w, vq->desc, vq->st.size, head, &indirect);
+	r = take_chain(vq, head, iov, cap, ret_chain);
 	if (r > 0)
-		r = walk_indirect(&w, &indirect);
-	if (r < 0)
-		return r;
-	flip_taken(vq, head);
-	vq->in_flight++;
-	vq->st.next_avail++;
-	*ret_chain = w.chain;
-	return 1;
+		vq->st.next_avail++;
+	return r;
+}
+
+int virtq_retake(struct virtq *vq, uint16_t head, struct iovec *iov, unsigned cap,
+		 struct virtq_chain *ret_chain)
+{
+	return vq->desc ? take_chain(vq, head, iov, cap, ret_chain) : 0;
 }
 
 /* Writes the used entry of `head`, which the driver does not look at before idx moves. */

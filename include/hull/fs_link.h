@@ -8,15 +8,15 @@
  *	FS_MEMORY      once, with the descriptors of guest memory, a region each
  *	FS_START       for each ready queue, with one or two eventfds: kick, and call (`count` 1)
  *	FS_CALL        the queue's call descriptor is another one, or none (`count` 0)
- *	FS_STOP        take nothing more from the queue
- *	FS_RESET       forget everything about the guest (inodes, handles, locks): a new file system session
- *	               may begin
+ *	FS_STOP        take nothing more from the queue. Requests that wait for a lock are answered (`count`
+ *0), or go on waiting until the queue is started again, or FS_RESET (`count` 1) FS_RESET       forget
+ *everything about the guest (inodes, handles, locks): a new file system session may begin
  *
  *	server -> worker
- *	FS_STOPPED     nothing of the queue is in flight and nothing touches its rings any more: the indices
- *	FS_RESET_DONE
- *	FS_INTERRUPT   the driver wants an interrupt for a queue that has no call descriptor
- *	FS_BROKEN      the driver broke the ring: the device needs a reset. FS_STOP is answered all the same
+ *	FS_STOPPED     nothing of the queue is in flight, but for what goes on waiting, and nothing touches
+ *its rings any more: the indices FS_RESET_DONE FS_INTERRUPT   the driver wants an interrupt for a queue that
+ *has no call descriptor FS_BROKEN      the driver broke the ring: the device needs a reset. FS_STOP is
+ *answered all the same
  *
  * The server has no more of the guest than its memory; the worker has nothing of the files. Each
  * side takes the other for hostile: lengths and indices are checked, and what cannot be said by the
@@ -60,7 +60,9 @@ struct fs_ring {
 struct fs_message {
 	uint32_t kind;  /* enum fs_message_kind */
 	uint32_t queue; /* FS_START, FS_CALL, FS_STOP, FS_STOPPED, FS_INTERRUPT */
-	uint32_t count; /* FS_MEMORY: regions. FS_START and FS_CALL: 1 when a call descriptor comes along */
+	/* FS_MEMORY: regions. FS_START and FS_CALL: 1 when a call descriptor comes along. FS_STOP: see above.
+	 */
+	uint32_t count;
 	union {
 		struct fs_region regions[MEM_MAX_REGIONS];
 		struct fs_ring ring; /* FS_START, FS_STOPPED */

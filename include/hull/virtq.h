@@ -103,6 +103,13 @@ void virtq_go_on(struct virtq *vq, uint16_t next_avail);
  */
 int virtq_pop(struct virtq *vq, struct iovec *iov, unsigned cap, struct virtq_chain *ret_chain);
 
+/*
+ * Takes the chain of `head` again, which had been taken and not given back when the queue was stopped:
+ * what waits for long outlives that. As virtq_pop() otherwise; -EBADMSG also when it is taken.
+ */
+int virtq_retake(struct virtq *vq, uint16_t head, struct iovec *iov, unsigned cap,
+		 struct virtq_chain *ret_chain);
+
 /* Gives a chain back, `written` bytes of its writable part filled. Ignored when the queue is not ready. */
 void virtq_push(struct virtq *vq, uint16_t head, uint32_t written);
 

@@ -147,15 +147,33 @@ void fs_rig_message(struct fs_rig *rig, struct fs_message *ret_message)
 	} while (ret_message->kind == FS_INTERRUPT);
 }
 
-void fs_rig_stop(struct fs_rig *rig, unsigned q, struct fs_ring *ret_ring)
+static void stop(struct fs_rig *rig, unsigned q, bool keep, struct fs_ring *ret_ring)
 {
-	struct fs_message message = {.kind = FS_STOP, .queue = q};
+	struct fs_message message = {.kind = FS_STOP, .queue = q, .count = keep};
 
 	assert_int_equal(fs_link_send(rig->link, &message, NULL, 0), 0);
 	fs_rig_message(rig, &message);
 	assert_int_equal(message.kind, FS_STOPPED);
 	assert_int_equal(message.queue, q);
 	*ret_ring = message.ring;
+}
+
+void fs_rig_stop(struct fs_rig *rig, unsigned q, struct fs_ring *ret_ring)
+{
+	stop(rig, q, false, ret_ring);
+}
+
+void fs_rig_pause(struct fs_rig *rig, unsigned q, struct fs_ring *ret_ring)
+{
+	stop(rig, q, true, ret_ring);
+}
+
+void fs_rig_resume(struct fs_rig *rig, unsigned q, const struct fs_ring *ring)
+{
+	const struct fs_message message = {.kind = FS_START, .queue = q, .count = 1, .ring = *ring};
+	const int fds[] = {rig->rings[q].kick, rig->rings[q].call};
+
+	assert_int_equal(fs_link_send(rig->link, &message, fds, 2), 0);
 }
 
 void fs_rig_reset(struct fs_rig *rig)

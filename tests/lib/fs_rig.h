@@ -73,6 +73,9 @@ void fs_rig_send_memory(struct fs_rig *rig);
 void fs_rig_start(struct fs_rig *rig, unsigned q, bool with_call);
 /* Sends FS_STOP, and waits for FS_STOPPED: the indices in *ret_ring. */
 void fs_rig_stop(struct fs_rig *rig, unsigned q, struct fs_ring *ret_ring);
+/* Stops the queue for a while, as for a snapshot, and goes on where it stopped. */
+void fs_rig_pause(struct fs_rig *rig, unsigned q, struct fs_ring *ret_ring);
+void fs_rig_resume(struct fs_rig *rig, unsigned q, const struct fs_ring *ring);
 /* Sends FS_RESET, and waits for FS_RESET_DONE. */
 void fs_rig_reset(struct fs_rig *rig);
 /* The next message of the server's that is not FS_INTERRUPT; ends the test after 10 s. */

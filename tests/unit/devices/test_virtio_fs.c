@@ -52,11 +52,12 @@ struct server {
 	int link;
 	struct loop_io io;
 	struct loop *loop;
-	bool deaf;                 /* reads nothing */
-	bool mute;                 /* answers nothing */
-	bool gone;                 /* its link has ended */
-	char heard[MAX_HEARD + 1]; /* M, s and S (FS_START of queue 0, 1), c, C, t, T (FS_STOP), R */
-	uint16_t next_avail;       /* what it says when it is stopped */
+	bool deaf; /* reads nothing */
+	bool mute; /* answers nothing */
+	bool gone; /* its link has ended */
+	/* M, s and S (FS_START of queue 0, 1), c, C, t, T (FS_STOP), p, P (for a while only), R */
+	char heard[MAX_HEARD + 1];
+	uint16_t next_avail; /* what it says when it is stopped */
 	struct server_queue queues[QUEUES];
 	struct fs_region region;
 	uint8_t *ram; /* its own mapping of guest memory */
@@ -124,7 +125,8 @@ static void take_call(struct server *s, const struct fs_message *message, const 
 static void take_stop(struct server *s, const struct fs_message *message)
 {
 	assert_true(s->queues[message->queue].started);
-	note(s, message->queue ? 'T' : 't');
+	assert_true(message->count <= 1);
+	note(s, "tTpP"[2 * message->count + message->queue]);
 	if (s->mute)
 		return;
 	s->queues[message->queue].started = false;
@@ -685,6 +687,175 @@ static void test_no_room_to_start(void **state)
 	assert_int_equal(virtio_rig_status(&fx->rig), 0);
 }
 
+/* ---- at rest ---- */
+
+static bool freeze(struct fx *fx)
+{
+	bool frozen;
+
+	loop_lock(&fx->rig.loop);
+	virtio_freeze(fx->rig.dev);
+	loop_unlock(&fx->rig.loop);
+	virtio_rig_run(&fx->rig);
+	loop_lock(&fx->rig.loop);
+	frozen = virtio_is_frozen(fx->rig.dev);
+	loop_unlock(&fx->rig.loop);
+	return frozen;
+}
+
+static void thaw(struct fx *fx)
+{
+	loop_lock(&fx->rig.loop);
+	virtio_thaw(fx->rig.dev);
+	loop_unlock(&fx->rig.loop);
+	virtio_rig_run(&fx->rig);
+}
+
+/* The server's answer to FS_STOP. */
+static void stopped(struct fx *fx, unsigned q)
+{
+	fx->server.queues[q].started = false;
+	say(&fx->server, FS_STOPPED, q);
+	virtio_rig_run(&fx->rig);
+}
+
+/* Queues stop for a while, and go on where they were; nothing is forgotten. */
+static void test_freeze(void **state)
+{
+	struct fx *fx = *state;
+
+	start(fx);
+	assert_heard(fx, "MsS");
+	for (uint16_t i = 1; i < 4; i++) {
+		fx->server.next_avail = i;
+		assert_true(freeze(fx));
+		assert_heard(fx, "pP");
+		assert_int_equal(fx->rig.dev->queues[1].vq.st.next_avail, i);
+		assert_int_equal(virtio_rig_status(&fx->rig), RUNNING);
+		(void)kicked(fx, 1);
+		virtio_rig_kick(&fx->rig, 1);
+		thaw(fx);
+		assert_heard(fx, "sS");
+		assert_int_equal(fx->server.queues[1].ring.next_avail, i);
+		assert_true(kicked(fx, 1)); /* whatever came meanwhile */
+		interrupt(fx, 1);
+		assert_int_equal(virtio_rig_queue_irqs(&fx->rig, 1), 1);
+	}
+	assert_int_equal(fx->rig.dev->in_flight, 0);
+	virtio_rig_check_alive(&fx->rig, NULL);
+	assert_heard(fx, "tTRsS");
+}
+
+/* It is not there before the server says so of both queues, and may be given up meanwhile. */
+static void test_freeze_waits(void **state)
+{
+	struct fx *fx = *state;
+
+	start(fx);
+	fx->server.mute = true;
+	assert_false(freeze(fx));
+	assert_heard(fx, "MsSpP");
+	stopped(fx, 0);
+	assert_false(virtio_is_frozen(fx->rig.dev));
+	stopped(fx, 1);
+	assert_true(virtio_is_frozen(fx->rig.dev));
+	thaw(fx);
+	assert_heard(fx, "sS");
+	assert_false(freeze(fx));
+	stopped(fx, 0);
+	thaw(fx); /* one has stopped, the other has not */
+	assert_int_equal(fx->rig.dev->in_flight, 0);
+	assert_heard(fx, "pPs");
+	stopped(fx, 1);
+	assert_heard(fx, "S");
+	fx->server.mute = false;
+	assert_true(freeze(fx));
+	thaw(fx);
+	assert_heard(fx, "pPsS");
+	virtio_rig_check_alive(&fx->rig, NULL);
+}
+
+/* Given up, and wanted again before the server has answered. */
+static void test_freeze_again(void **state)
+{
+	struct fx *fx = *state;
+
+	start(fx);
+	fx->server.mute = true;
+	assert_false(freeze(fx));
+	thaw(fx);
+	assert_false(freeze(fx));
+	assert_heard(fx, "MsSpP");
+	stopped(fx, 1);
+	stopped(fx, 0);
+	assert_true(virtio_is_frozen(fx->rig.dev));
+	thaw(fx);
+	assert_heard(fx, "sS");
+}
+
+/* There is nothing to be stopped, or it has been already. */
+static void test_freeze_idle(void **state)
+{
+	struct fx *fx = *state;
+
+	assert_true(freeze(fx));
+	thaw(fx);
+	assert_heard(fx, "M");
+	assert_int_equal(virtio_rig_status(&fx->rig), 0);
+	start(fx);
+	virtio_rig_set_status(&fx->rig, RUNNING | VIRTIO_CONFIG_S_FAILED);
+	assert_heard(fx, "sStT");
+	assert_true(freeze(fx));
+	thaw(fx);
+	assert_heard(fx, "");
+	virtio_rig_check_alive(&fx->rig, NULL);
+}
+
+/* A reset that waits for the server comes first. */
+static void test_freeze_in_reset(void **state)
+{
+	struct fx *fx = *state;
+
+	start(fx);
+	fx->server.mute = true;
+	virtio_rig_set_status(&fx->rig, 0);
+	assert_false(freeze(fx));
+	stopped(fx, 0);
+	stopped(fx, 1);
+	assert_heard(fx, "MsStTR");
+	assert_false(virtio_is_frozen(fx->rig.dev));
+	say(&fx->server, FS_RESET_DONE, 0);
+	virtio_rig_run(&fx->rig);
+	assert_true(virtio_is_frozen(fx->rig.dev));
+	thaw(fx);
+	fx->server.mute = false;
+	assert_int_equal(virtio_rig_status(&fx->rig), 0);
+	virtio_rig_check_alive(&fx->rig, NULL);
+}
+
+/* FS_START was not said yet; then it need not be. */
+static void test_freeze_without_room(void **state)
+{
+	struct fx *fx = *state;
+
+	virtio_rig_run(&fx->rig);
+	fill_link(fx);
+	virtio_rig_start(&fx->rig, UINT64_MAX, 0);
+	assert_true(freeze(fx));
+	drain_link(fx);
+	assert_heard(fx, "M");
+	thaw(fx);
+	assert_heard(fx, "sS");
+	fill_link(fx);
+	assert_false(freeze(fx));
+	drain_link(fx);
+	assert_heard(fx, "pP");
+	assert_true(virtio_is_frozen(fx->rig.dev));
+	thaw(fx);
+	assert_heard(fx, "sS");
+	virtio_rig_check_alive(&fx->rig, NULL);
+}
+
 /* ---- a server that goes ---- */
 
 /* Without a server each start ends with a device that needs a reset, and each reset ends. */
@@ -794,6 +965,33 @@ static void test_gone_after_failed(void **state)
 	virtio_rig_run(&fx->rig);
 	server_die(&fx->server);
 	virtio_rig_run(&fx->rig);
+	assert_no_server(fx);
+}
+
+static void test_gone_during_freeze(void **state)
+{
+	struct fx *fx = *state;
+
+	start(fx);
+	fx->server.mute = true;
+	assert_false(freeze(fx));
+	server_die(&fx->server);
+	virtio_rig_run(&fx->rig);
+	assert_true(virtio_is_frozen(fx->rig.dev));
+	thaw(fx);
+	assert_broken(fx, true);
+	assert_no_server(fx);
+}
+
+static void test_gone_while_frozen(void **state)
+{
+	struct fx *fx = *state;
+
+	start(fx);
+	assert_true(freeze(fx));
+	server_die(&fx->server);
+	thaw(fx);
+	assert_broken(fx, true);
 	assert_no_server(fx);
 }
 
@@ -1013,6 +1211,12 @@ static const struct rig_case cases[] = {
 	RIG_CASE(test_masked_vector),
 	RIG_CASE(test_slow_server),
 	RIG_CASE(test_no_room_to_start),
+	RIG_CASE(test_freeze),
+	RIG_CASE(test_freeze_waits),
+	RIG_CASE(test_freeze_again),
+	RIG_CASE(test_freeze_idle),
+	RIG_CASE(test_freeze_in_reset),
+	RIG_CASE(test_freeze_without_room),
 	RIG_CASE(test_gone_before_start),
 	RIG_CASE(test_gone_while_running),
 	RIG_CASE(test_gone_when_told),
@@ -1020,6 +1224,8 @@ static const struct rig_case cases[] = {
 	RIG_CASE(test_gone_during_reset),
 	RIG_CASE(test_gone_after_stop),
 	RIG_CASE(test_gone_after_failed),
+	RIG_CASE(test_gone_during_freeze),
+	RIG_CASE(test_gone_while_frozen),
 	RIG_CASE(test_hang_up),
 	RIG_CASE(test_nonsense),
 	RIG_CASE(test_malformed),

@@ -413,6 +413,111 @@ static void test_wait_of_closed(void **state)
 	assert_int_equal(result, -EBADF);
 }
 
+static void pause_all(struct locked *l, struct fs_ring rings[FS_MAX_QUEUES])
+{
+	for (unsigned q = 0; q < FS_MAX_QUEUES; q++)
+		fs_rig_pause(&l->t.rig, q, &rings[q]);
+}
+
+static void resume_all(struct locked *l, const struct fs_ring rings[FS_MAX_QUEUES])
+{
+	for (unsigned q = 0; q < FS_MAX_QUEUES; q++)
+		fs_rig_resume(&l->t.rig, q, &rings[q]);
+}
+
+/* Whoever waits goes on waiting when queues stop for a snapshot, and touches nothing meanwhile. */
+static void test_wait_over_pause(void **state)
+{
+	struct fs_ring rings[FS_MAX_QUEUES];
+	struct locked *l = *state;
+	struct peer p;
+	unsigned slot;
+	int result;
+
+	peer_start(&p, l);
+	assert_int_equal(peer_do(&p, 'l'), 0);
+	slot = start_wait(l, OWNER_B, F_WRLCK, 0, l->fh);
+	assert_false(fs_wait(&l->t.rig, slot, 20, &result));
+	for (unsigned i = 0; i < 3; i++) {
+		pause_all(l, rings);
+		resume_all(l, rings);
+		assert_false(fs_wait(&l->t.rig, slot, 20, &result));
+	}
+	pause_all(l, rings);
+	assert_int_equal(peer_do(&p, 'u'), 0);
+	assert_false(fs_wait(&l->t.rig, slot, 120, &result));
+	resume_all(l, rings);
+	assert_true(fs_wait(&l->t.rig, slot, 5000, &result));
+	assert_int_equal(result, 0);
+	assert_int_equal(set_lock(l, OWNER_A, F_WRLCK, 10, 19), -EAGAIN);
+	peer_end(&p);
+}
+
+/* An interrupt that comes while the lock's queue stands still is not lost. */
+static void test_interrupt_over_pause(void **state)
+{
+	struct fuse_interrupt_in in;
+	struct fs_ring ring;
+	struct locked *l = *state;
+	unsigned slot;
+	int result;
+
+	assert_int_equal(set_lock(l, OWNER_A, F_WRLCK, 10, 19), 0);
+	slot = start_wait(l, OWNER_B, F_WRLCK, 0, l->fh);
+	assert_false(fs_wait(&l->t.rig, slot, 20, &result));
+	fs_rig_pause(&l->t.rig, 1, &ring);
+	in = (struct fuse_interrupt_in){.unique = l->t.rig.uniques[slot]};
+	fs_interrupt(&l->t.rig, &in);
+	assert_false(fs_wait(&l->t.rig, slot, 20, &result));
+	fs_rig_resume(&l->t.rig, 1, &ring);
+	assert_true(fs_wait(&l->t.rig, slot, 5000, &result));
+	assert_int_equal(result, -EINTR);
+}
+
+/* The guest is gone while one waits in a queue that stands still: nothing is written to the ring. */
+static void test_reset_over_pause(void **state)
+{
+	struct fs_ring rings[FS_MAX_QUEUES];
+	struct locked *l = *state;
+	unsigned slot;
+	int result;
+
+	assert_int_equal(set_lock(l, OWNER_A, F_WRLCK, 10, 19), 0);
+	slot = start_wait(l, OWNER_B, F_WRLCK, 0, l->fh);
+	assert_false(fs_wait(&l->t.rig, slot, 20, &result));
+	pause_all(l, rings);
+	memset(fs_rig_ram(&l->t.rig, fs_rig_out(slot), 16), 0x5a, 16);
+	fs_rig_reset(&l->t.rig);
+	assert_false(fs_rig_answered(&l->t.rig, slot));
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(*(uint8_t *)fs_rig_ram(&l->t.rig, fs_rig_out(slot) + i, 1), 0x5a);
+	resume_all(l, rings);
+	assert_int_equal(fs_rig_session(&l->t.rig), 0);
+}
+
+/* The chain of one that waits is not what it was: the ring is broken, and no more. */
+static void test_chain_changed_over_pause(void **state)
+{
+	struct fs_ring rings[FS_MAX_QUEUES];
+	struct fs_message message;
+	struct locked *l = *state;
+	unsigned slot;
+	int result;
+
+	assert_int_equal(set_lock(l, OWNER_A, F_WRLCK, 10, 19), 0);
+	slot = start_wait(l, OWNER_B, F_WRLCK, 0, l->fh);
+	assert_false(fs_wait(&l->t.rig, slot, 20, &result));
+	pause_all(l, rings);
+	/* A loop. */
+	store_le16(fs_rig_ram(&l->t.rig, l->t.rig.rings[1].desc + 16ul * slot * FS_RIG_PARTS + 14, 2),
+		   (uint16_t)(slot * FS_RIG_PARTS));
+	fs_rig_resume(&l->t.rig, 1, &rings[1]);
+	fs_rig_message(&l->t.rig, &message);
+	assert_int_equal(message.kind, FS_BROKEN);
+	fs_rig_stop(&l->t.rig, 1, &rings[1]);
+	assert_false(fs_rig_answered(&l->t.rig, slot));
+}
+
 /* Those that wait at the end are not answered and not leaked. */
 static void test_end_while_waiting(void **state)
 {
@@ -453,6 +558,10 @@ int main(void)
 		CASE(test_wait_for_host),
 		CASE(test_interrupt),
 		CASE(test_wait_of_closed),
+		CASE(test_wait_over_pause),
+		CASE(test_interrupt_over_pause),
+		CASE(test_reset_over_pause),
+		CASE(test_chain_changed_over_pause),
 		CASE(test_end_while_waiting),
 		CASE(test_bounded),
 		CASE(test_early_interrupt),

@@ -258,6 +258,38 @@ static void test_stop_and_start(void **state)
 	fs_rig_stop(&f->rig, 0, &ring);
 }
 
+/* Queues that stop and go on in the middle of requests: each is answered, once, and by the right bytes. */
+static void test_pause_under_load(void **state)
+{
+	struct fixture *f = *state;
+	const struct fuse_getattr_in in = {0};
+	struct fs_ring rings[FS_MAX_QUEUES];
+	struct fuse_attr_out attr;
+	unsigned slots[FS_RIG_SLOTS];
+
+	for (unsigned i = 0; i < 300; i++) {
+		for (unsigned n = 0; n < FS_RIG_SLOTS; n++) {
+			slots[n] = fs_rig_begin(&f->rig, 1, FUSE_GETATTR, FUSE_ROOT_ID, &in, sizeof(in), NULL,
+						0, sizeof(attr));
+			if (n != i % FS_RIG_SLOTS)
+				continue;
+			for (unsigned q = 0; q < FS_MAX_QUEUES; q++)
+				fs_rig_pause(&f->rig, q, &rings[q]);
+			assert_int_equal(rings[1].next_avail, rings[1].next_used);
+			if (i % 2) /* kicked meanwhile, for which there is no other kick */
+				continue;
+			for (unsigned q = 0; q < FS_MAX_QUEUES; q++)
+				fs_rig_resume(&f->rig, q, &rings[q]);
+		}
+		for (unsigned q = 0; q < FS_MAX_QUEUES && i % 2; q++)
+			fs_rig_resume(&f->rig, q, &rings[q]);
+		for (unsigned n = 0; n < FS_RIG_SLOTS; n++) {
+			assert_int_equal(fs_rig_end(&f->rig, slots[n], &attr, sizeof(attr)), sizeof(attr));
+			assert_int_equal(attr.attr.mode & S_IFMT, S_IFDIR);
+		}
+	}
+}
+
 /* Without a call descriptor the worker interrupts; with a new one that is used. */
 static void test_interrupts(void **state)
 {
@@ -402,6 +434,7 @@ int main(void)
 		CASE(test_broken_ring),
 		CASE(test_bad_ring),
 		CASE(test_stop_and_start),
+		CASE(test_pause_under_load),
 		CASE(test_interrupts),
 		CASE(test_reset_forgets),
 		cmocka_unit_test(test_hostile_worker),
