@@ -364,8 +364,8 @@ static void choose_rng(struct vm_config *c)
 		c->rng = others;
 }
 
-/* Places of the bus or the transport; the watchdog is a PCI function on either. */
-static int check_places(const struct vm_config *c, struct err *err)
+/* The watchdog is a PCI function on either transport. */
+int config_check_places(const struct vm_config *c, struct err *err)
 {
 	bool mmio = c->transport == TRANSPORT_MMIO;
 	unsigned n = c->disk_count + c->share_count + c->net_count + (c->console == CONSOLE_VIRTIO) +
@@ -388,7 +388,7 @@ static int check_combinations(const struct vm_config *c, struct err *err)
 		r = config_check_balloon(c, err);
 	if (r == 0)
 		r = config_check_sandbox(c, err);
-	return r < 0 ? r : check_places(c, err);
+	return r < 0 ? r : config_check_places(c, err);
 }
 
 /* What all options together come to, in an order: each step reads what those before it have set. */

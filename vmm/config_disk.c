@@ -46,18 +46,24 @@ static int set_id(void *target, const char *value)
 	return config_set_id(disk->id, value);
 }
 
+bool config_is_serial(const char *text)
+{
+	size_t len = strlen(text);
+
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < ' ' || text[i] > '~')
+			return false;
+	}
+	return len >= 1 && len <= CONFIG_MAX_ID;
+}
+
 static int set_serial(void *target, const char *value)
 {
 	struct config_disk *disk = target;
-	size_t len = strlen(value);
 
-	if (len < 1 || len > CONFIG_MAX_ID)
+	if (!config_is_serial(value))
 		return -EINVAL;
-	for (size_t i = 0; i < len; i++) {
-		if (value[i] < ' ' || value[i] > '~')
-			return -EINVAL;
-	}
-	memcpy(disk->serial, value, len + 1);
+	memcpy(disk->serial, value, strlen(value) + 1);
 	return 0;
 }
 

@@ -3,6 +3,8 @@
 #ifndef HULL_VMM_CONFIG_DISK_H
 #define HULL_VMM_CONFIG_DISK_H
 
+#include <stdbool.h>
+
 #include "hull/config.h"
 
 /* -d, --disk PATH[,KEY[=VALUE]...]: adds a disk. Errors: -EINVAL, naming `option` and the word at fault. */
@@ -23,5 +25,8 @@ const char *config_root_mode(enum root_mode mode);
 /* After all options: ids, serial numbers and queues that were not given. Errors: -EINVAL, an id is not
  * unique. */
 int config_finish_disks(struct vm_config *c, struct err *err);
+
+/* True when `text` is 1 to CONFIG_MAX_ID printable ASCII characters: what serial= takes. */
+bool config_is_serial(const char *text);
 
 #endif

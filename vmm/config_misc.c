@@ -99,6 +99,11 @@ int config_check_ports(const struct vm_config *c, struct err *err)
 
 /* ---- --vsock ---- */
 
+bool config_is_cid(uint64_t cid)
+{
+	return cid >= min_cid && cid <= max_cid;
+}
+
 static int set_path(void *target, const char *value)
 {
 	struct config_vsock *vsock = target;

@@ -4,6 +4,7 @@
 #define HULL_VMM_CONFIG_MISC_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "hull/config.h"
 #include "hull/err.h"
@@ -36,6 +37,9 @@ int config_check_ports(const struct vm_config *c, struct err *err);
 
 /* After all options. -EINVAL: the balloon would leave less than a guest needs. */
 int config_check_balloon(const struct vm_config *c, struct err *err);
+
+/* True for what a guest's CID may be (virtio 1.2, 5.10.4). */
+bool config_is_cid(uint64_t cid);
 
 /* The words of --console, and of --watchdog (NULL: there is none). */
 const char *config_console_kind(enum console_kind kind);

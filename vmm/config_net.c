@@ -51,12 +51,19 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Six bytes in hex, two digits each, between colons: that of one device (bit 0 of the first is not set). */
+/* Bit 0 of the first byte means a group of them. */
+bool config_is_mac(const uint8_t mac[static 6])
+{
+	static const uint8_t none[6];
+
+	return !(mac[0] & 1) && memcmp(mac, none, sizeof(none)) != 0;
+}
+
+/* Six bytes in hex, two digits each, between colons. */
 static int set_mac(void *target, const char *value)
 {
 	struct config_net *net = target;
 	uint8_t mac[6];
-	unsigned all = 0;
 
 	if (strlen(value) != 3 * sizeof(mac) - 1)
 		return -EINVAL;
@@ -67,9 +74,8 @@ static int set_mac(void *target, const char *value)
 		if (high < 0 || low < 0 || (i + 1 < sizeof(mac) && value[3 * i + 2] != ':'))
 			return -EINVAL;
 		mac[i] = (uint8_t)(high << 4 | low);
-		all |= mac[i];
 	}
-	if (all == 0 || (mac[0] & 1))
+	if (!config_is_mac(mac))
 		return -EINVAL;
 	memcpy(net->mac, mac, sizeof(mac));
 	net->has_mac = true;
@@ -124,7 +130,7 @@ static const struct config_keys net_keys = {net_rows, ARRAY_SIZE(net_rows), ""};
  * What Linux takes for the name of an interface (dev_valid_name()), and no '%': the kernel
  * would put a number there, and make an interface of that name.
  */
-static bool is_ifname(const char *name)
+bool config_is_ifname(const char *name)
 {
 	size_t len = strlen(name);
 
@@ -137,7 +143,7 @@ static bool is_ifname(const char *name)
 
 static int parse_tap(struct config_net *net, const char *name, const char *option, struct err *err)
 {
-	if (!is_ifname(name))
+	if (!config_is_ifname(name))
 		return err_set(err, -EINVAL,
 			       "%s tap=%s: expected the name of an interface, 1 to 15 bytes without '/', "
 			       "':', '%%' and white space",
@@ -239,6 +245,17 @@ static int parse_address(const char *text, int family, struct config_publish *p)
 	if (inet_pton(family, text, bytes) != 1)
 		return -EINVAL;
 	return inet_ntop(family, bytes, p->address, sizeof(p->address)) ? 0 : -EINVAL;
+}
+
+bool config_is_publish_address(const char *text)
+{
+	struct config_publish p;
+
+	if (!text[0])
+		return true;
+	if (parse_address(text, AF_INET, &p) < 0 && parse_address(text, AF_INET6, &p) < 0)
+		return false;
+	return strcmp(p.address, text) == 0;
 }
 
 static int parse_port(const char *text, uint16_t *ret_port, const char *option, const char *value,

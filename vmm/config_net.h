@@ -3,6 +3,9 @@
 #ifndef HULL_VMM_CONFIG_NET_H
 #define HULL_VMM_CONFIG_NET_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "hull/config.h"
 #include "hull/err.h"
 
@@ -21,6 +24,15 @@ int config_apply_publish(struct vm_config *c, const char *option, const char *va
  * id is not unique, too many networks.
  */
 int config_finish_nets(struct vm_config *c, struct err *err);
+
+/* True for the address of one card. */
+bool config_is_mac(const uint8_t mac[static 6]);
+
+/* True for what may be the name of an interface of Linux. */
+bool config_is_ifname(const char *name);
+
+/* True for the address of a published port in the form that --publish leaves: its normal one, or "". */
+bool config_is_publish_address(const char *text);
 
 /* The words of --net for a kind, and of vhost=; "auto" when it was not given. */
 const char *config_net_kind(enum net_kind kind);

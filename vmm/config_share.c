@@ -94,6 +94,15 @@ static int shorten(char path[static CONFIG_MAX_PATH], const char *text)
 	return 0;
 }
 
+bool config_is_share_target(const char *path)
+{
+	char shortest[CONFIG_MAX_PATH];
+
+	if (path[0] != '/' || path[1] == '\0' || strlen(path) >= sizeof(shortest))
+		return false;
+	return shorten(shortest, path) == 0 && strcmp(shortest, path) == 0;
+}
+
 /* Cuts "DIR:PATH" into the two. */
 static int set_paths(struct config_share *share, char *text, const char *option, struct err *err)
 {

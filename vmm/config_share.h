@@ -3,6 +3,8 @@
 #ifndef HULL_VMM_CONFIG_SHARE_H
 #define HULL_VMM_CONFIG_SHARE_H
 
+#include <stdbool.h>
+
 #include "hull/config.h"
 
 /*
@@ -13,6 +15,10 @@ int config_apply_share(struct vm_config *c, const char *option, const char *valu
 
 /* After all options: the tags. */
 void config_finish_shares(struct vm_config *c);
+
+/* True when `path` is one of the guest in the form that --share leaves: absolute, below "/", and no shorter
+ * way to say it. */
+bool config_is_share_target(const char *path);
 
 /* The word of cache= for a choice. */
 const char *config_share_cache(enum share_cache cache);

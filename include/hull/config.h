@@ -205,6 +205,9 @@ int config_parse(int argc, char *const argv[], struct vm_config *ret_config, str
  */
 int config_root_is_directory(struct vm_config *config, struct err *err);
 
+/* That the bus, or the transport, has a place for each device. Errors: -EINVAL. */
+int config_check_places(const struct vm_config *config, struct err *err);
+
 /*
  * "512M" to bytes: a positive decimal number and an optional K, M, G or T
  * (powers of 1024). Errors: -EINVAL, -ERANGE.
