@@ -136,9 +136,12 @@ int block_overlay_create(struct block_backend **ret_backend, struct loop *loop, 
 /*
  * Makes the empty regular file `fd` a copy of the disk: sharing its blocks where the file system can, else
  * sparse. The terms are those of block_ops.peek; it may take long. `stop` may become not zero
- * meanwhile (atomic): -ECANCELED. Errors: -errno of what failed, with the line in `err` without the disk's
- * name.
+ * meanwhile (atomic): -ECANCELED; NULL: it does not. Errors: -ENOSPC, -EIO (also: the disk's file has become
+ * shorter), -errno of what failed, with the line in `err` without the disk's name. Then the file is no copy.
  */
 int block_copy(struct block_backend *b, int fd, const int *stop, struct err *err);
+
+/* The same for a regular file `from`, which nobody writes to. Any thread. Errors: -EINVAL, it is none. */
+int block_copy_file(int from, int fd, struct err *err);
 
 #endif

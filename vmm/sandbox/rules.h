@@ -16,6 +16,7 @@ extern const struct syscall_rule msis_syscalls[];
 extern const struct syscall_rule block_uring_syscalls[];
 extern const struct syscall_rule block_aio_syscalls[];
 extern const struct syscall_rule block_sync_syscalls[];
+extern const struct syscall_rule block_copy_syscalls[];
 extern const struct syscall_rule net_tap_syscalls[];
 extern const struct syscall_rule net_stream_syscalls[];
 extern const struct syscall_rule vhost_net_syscalls[];
