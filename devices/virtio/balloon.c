@@ -20,6 +20,7 @@
  */
 #include "balloon.h"
 
+#include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 
@@ -434,6 +435,17 @@ static int balloon_create(struct virtio_dev *dev, const void *arg, struct err *e
 	return 0;
 }
 
+/* Between two rounds all chains are in their rings, see above, and a restored machine keeps its target. */
+static int balloon_load(struct virtio_dev *dev, struct snapshot *snapshot, const char *name, struct err *err)
+{
+	const struct balloon *b = to_balloon(dev);
+
+	(void)snapshot;
+	if (b->st.config.num_pages > mem_size(dev->env.mem) / BALLOON_PAGE)
+		return err_set(err, -EINVAL, "%s: a target of more than all memory", name);
+	return 0;
+}
+
 const struct virtio_type virtio_balloon_type = {
 	.name = "virtio-balloon",
 	.id = VIRTIO_ID_BALLOON,
@@ -443,6 +455,7 @@ const struct virtio_type virtio_balloon_type = {
 	.kick = balloon_kick,
 	.config_write = balloon_config_write,
 	.reset = balloon_reset,
+	.load = balloon_load,
 	.state = &balloon_table,
 	.state_offset = offsetof(struct balloon, st),
 };

@@ -332,6 +332,11 @@ static void console_config_write(struct virtio_dev *dev, unsigned off, unsigned 
 
 /* ---- life ---- */
 
+static bool has_size(const struct console_size *size)
+{
+	return size->cols && size->rows;
+}
+
 static void stop_timers(struct virtio_console *con)
 {
 	for (unsigned p = 0; p < con->port_count; p++)
@@ -371,11 +376,12 @@ static int console_create(struct virtio_dev *dev, const void *arg, struct err *e
 	con->port_count = n;
 	for (unsigned p = 0; p < n; p++)
 		init_port(con, p, &params->ports[p]);
+	con->created = (struct console_size){params->cols, params->rows};
 	con->st.config.cols = params->cols;
 	con->st.config.rows = params->rows;
 	con->st.config.max_nr_ports = n;
 	dev->offered |= virtio_bit(VIRTIO_CONSOLE_F_EMERG_WRITE);
-	if (params->cols && params->rows)
+	if (has_size(&con->created))
 		dev->offered |= virtio_bit(VIRTIO_CONSOLE_F_SIZE);
 	if (n > 1)
 		dev->offered |= virtio_bit(VIRTIO_CONSOLE_F_MULTIPORT);
@@ -418,6 +424,47 @@ void virtio_console_resize(struct virtio_dev *dev, uint16_t cols, uint16_t rows)
 		virtio_config_changed(dev);
 }
 
+/* ---- snapshots ---- */
+
+/*
+ * Nothing is in the rings' way between two calls: a chain of output that is held back is in its ring, and
+ * streams find a frozen device that takes nothing. So there is nothing to freeze. What a stream has got
+ * already belongs to the host.
+ *
+ * The machine may be restored to a terminal of another size, or to none. A driver that has agreed to hear of
+ * sizes keeps that and the size that it knows; any other machine begins with what it has now.
+ */
+static int console_load(struct virtio_dev *dev, struct snapshot *snapshot, const char *name, struct err *err)
+{
+	struct virtio_console *con = to_console(dev);
+
+	(void)snapshot;
+	(void)name;
+	(void)err;
+	if (virtio_has_feature(dev, VIRTIO_CONSOLE_F_SIZE))
+		dev->offered |= virtio_bit(VIRTIO_CONSOLE_F_SIZE);
+	if (!virtio_running(dev) && has_size(&con->created)) {
+		con->st.config.cols = con->created.cols;
+		con->st.config.rows = con->created.rows;
+	}
+	return 0;
+}
+
+/*
+ * After a restore: what is different on the host's side is told as if it had changed now. Before anybody can
+ * have connected again, so that a driver hears that the one who was there has gone.
+ */
+static void console_start(struct virtio_dev *dev)
+{
+	struct virtio_console *con = to_console(dev);
+
+	if (!dev->restored)
+		return;
+	if (has_size(&con->created))
+		virtio_console_resize(dev, con->created.cols, con->created.rows);
+	console_control_rx(con);
+}
+
 const struct virtio_type virtio_console_type = {
 	.name = "virtio-console",
 	.id = VIRTIO_ID_CONSOLE,
@@ -426,7 +473,9 @@ const struct virtio_type virtio_console_type = {
 	.create = console_create,
 	.kick = console_kick,
 	.config_write = console_config_write,
+	.start = console_start,
 	.reset = console_reset,
+	.load = console_load,
 	.destroy = console_destroy,
 	.state = &console_state_table,
 	.state_offset = offsetof(struct virtio_console, st),

@@ -56,9 +56,14 @@ struct console_port {
 	bool dropping;           /* for too long: it is not held back any more */
 };
 
+struct console_size {
+	uint16_t cols, rows; /* 0: unknown */
+};
+
 struct virtio_console {
 	struct virtio_dev dev;
 	struct console_state st;
+	struct console_size created; /* the terminal's size when the device was created */
 	struct console_port ports[VIRTIO_CONSOLE_MAX_PORTS];
 	unsigned port_count;
 	struct log_limit bad_limit;

@@ -21,6 +21,7 @@
 #include "hull/util.h"
 #include "hull/virtio_console.h"
 #include "rig.h"
+#include "snapshot_rig.h"
 #include "virtio_driver.h"
 
 enum {
@@ -1028,65 +1029,248 @@ static void test_without_multiport(void **state)
 
 /* ---- state ---- */
 
-static void copy_state(const struct state_table *table, const void *from, void *to)
+/* The next machine, over the same streams. */
+static int load(struct fx *fx, const struct rig_snapshot *snap, struct virtio_rig *rig)
 {
-	uint8_t buf[512];
-	size_t len = state_save(table, from, buf, sizeof(buf));
+	const enum virtio_rig_transport transport = fx->rig.transport;
 
-	assert_true(len > 0);
-	assert_int_equal(state_load(table, to, buf, len, NULL), 0);
+	virtio_rig_init_bare(rig, transport, &virtio_console_type, &fx->params);
+	rig->loop.now = manual_clock;
+	return rig_snapshot_load(snap, rig, NULL);
 }
 
-/* The device goes on as another one, in the same RAM, over the same streams. */
-static void migrate(struct fx *fx)
+/* The device ends, and goes on as another one in the same place. */
+static void restore(struct fx *fx, struct rig_snapshot *snap)
 {
-	static struct virtio_rig old;
-	const struct virtio_type *type = &virtio_console_type;
-	enum virtio_rig_transport transport = fx->rig.transport;
-	struct virtio_dev *dev;
-	uint8_t *ram;
-
-	fx->params.cols = 1;
-	fx->params.rows = 1;
-	virtio_rig_init(&old, transport, type, &fx->params); /* the new one, for now */
-	dev = old.dev;
-	ram = virtio_rig_ram(&old, RIG_RAM, RIG_RAM_SIZE);
-	memcpy(ram, fx->ram + RIG_RAM, RIG_RAM_SIZE);
-	memcpy(old.rings, fx->rig.rings, sizeof(old.rings));
-	copy_state(&virtio_state_table, &fx->rig.dev->st, &dev->st);
-	for (unsigned q = 0; q < dev->queue_count; q++)
-		copy_state(&virtq_state_table, &fx->rig.dev->queues[q].vq.st, &dev->queues[q].vq.st);
-	copy_state(type->state, (uint8_t *)fx->rig.dev + type->state_offset,
-		   (uint8_t *)dev + type->state_offset);
-	assert_int_equal(virtio_restored(dev, NULL), 0);
-	virtio_rig_run(&old);
-	/* What the streams were given in between is the new one's. */
-	assert_int_equal(virtio_rig_used_idx(&old, 1), 1);
-	assert_int_equal(virtio_rig_config_read(&old, 0, 2), 80);
+	virtio_rig_finish(&fx->rig);
 	for (unsigned p = 0; p < fx->params.port_count; p++)
-		fx->fakes[p].stream = (struct stream){.ops = &fake_ops};
-	virtio_rig_finish(&old);
-	for (unsigned p = 0; p < fx->params.port_count; p++)
-		assert_null(fx->fakes[p].stream.dev);
+		assert_null(fx->fakes[p].stream.input);
+	assert_int_equal(load(fx, snap, &fx->rig), 0);
+	fx->ram = (uint8_t *)((uintptr_t)virtio_rig_ram(&fx->rig, RIG_RAM, RIG_RAM_SIZE) - RIG_RAM);
+	for (unsigned q = 0; q < fx->rig.dev->queue_count; q++)
+		virtio_rig_queue_irqs(&fx->rig, q);
+	virtio_rig_isr(&fx->rig);
+	rig_snapshot_free(snap);
 }
 
-/* In the middle of a chain, and with a client that has gone meanwhile. */
-static void test_state(void **state)
+static void open_ports(struct fx *fx)
+{
+	if (fx->params.port_count == 1)
+		return;
+	greet(fx);
+	for (unsigned p = 0; p < PORTS; p++)
+		tell(fx, p, VIRTIO_CONSOLE_PORT_OPEN, 1);
+}
+
+/* What streams say while it is frozen: bytes, room, somebody who comes or goes. */
+static void disturb(struct fx *fx)
+{
+	drain(fx, 0, SIZE_MAX);
+	type(fx, 0, "typed", 5);
+	advance(fx, 3000);
+	if (fx->params.port_count == 1)
+		return;
+	connect_port(fx, 2, false);
+	virtio_rig_run(&fx->rig);
+	assert_true(nothing_used(fx, CONTROL_RX));
+}
+
+/* The rest of the chain, and what was typed meanwhile. */
+static void check_went_on(struct fx *fx, uint16_t sent, uint16_t given)
+{
+	virtio_rig_run(&fx->rig);
+	expect_out(fx, 0, "456789");
+	assert_int_equal(used(fx, 1, sent), 0);
+	assert_int_equal(used(fx, 0, given), 5);
+	assert_memory_equal(fx->ram + DATA, "typed", 5);
+	if (fx->params.port_count > 1) {
+		hear(fx, 2, VIRTIO_CONSOLE_PORT_OPEN, 0, NULL);
+		assert_true(nothing_used(fx, CONTROL_RX));
+	}
+	assert_true(nothing_used(fx, 0) && nothing_used(fx, 1));
+	sent = send(fx, 0, "more");
+	assert_int_equal(used(fx, 1, sent), 0);
+	expect_out(fx, 0, "more");
+}
+
+/* In the middle of a chain, with a buffer for input: nothing is lost or comes twice, here or there. */
+static void test_snapshot(void **state)
 {
 	struct fx *fx = *state;
-	enum virtio_rig_transport transport = fx->rig.transport;
+	struct rig_snapshot snap;
+	uint16_t next[VIRTIO_MAX_QUEUES], sent, given;
 
+	open_ports(fx);
+	given = give(fx, 0, DATA, 100);
+	fx->fakes[0].room = 4;
+	sent = send(fx, 0, "0123456789");
+	expect_out(fx, 0, "0123");
+	virtio_rig_freeze(&fx->rig);
+	disturb(fx);
+	assert_int_equal(fx->fakes[0].out_len, 0);
+	assert_true(nothing_used(fx, 0) && nothing_used(fx, 1));
+	rig_snapshot_take(&snap, &fx->rig);
+	memcpy(next, fx->next, sizeof(next));
+	virtio_rig_thaw(&fx->rig);
+	check_went_on(fx, sent, given);
+
+	/* The other one has its own streams, with nothing dropped. */
+	fx->fakes[0].in = (const uint8_t *)"typed";
+	fx->fakes[0].in_len = 5;
+	memcpy(fx->next, next, sizeof(next));
+	restore(fx, &snap);
+	assert_true(virtio_rig_status(&fx->rig) & VIRTIO_CONFIG_S_DRIVER_OK);
+	check_went_on(fx, sent, given);
+	assert_int_equal(fx->fakes[0].dropped, 0);
+}
+
+/* Clients do not survive: ports are closed when nobody is there, opened when somebody is, in that order. */
+static void test_snapshot_connections(void **state)
+{
+	struct fx *fx = *state;
+	struct rig_snapshot snap;
+
+	connect_port(fx, 2, false);
+	give_control(fx, 32, 64);
+	tell(fx, UINT32_MAX, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	for (unsigned p = 0; p < PORTS; p++)
+		hear(fx, (int)p, VIRTIO_CONSOLE_PORT_ADD, 1, NULL);
+	for (unsigned p = 1; p < PORTS; p++) {
+		tell(fx, p, VIRTIO_CONSOLE_PORT_READY, 1);
+		tell(fx, p, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	}
+	hear(fx, 1, VIRTIO_CONSOLE_PORT_NAME, 1, &(const uint8_t *){NULL});
+	hear(fx, 1, VIRTIO_CONSOLE_PORT_OPEN, 1, NULL);
+	assert_true(nothing_used(fx, CONTROL_RX));
+	rig_snapshot_of(&snap, &fx->rig);
+	fx->fakes[1].connected = false;
+	fx->fakes[2].connected = true;
+	restore(fx, &snap);
+	connect_port(fx, 1, true); /* before anything has run */
+	virtio_rig_run(&fx->rig);
+	hear(fx, 1, VIRTIO_CONSOLE_PORT_OPEN, 0, NULL);
+	hear(fx, 2, VIRTIO_CONSOLE_PORT_OPEN, 1, NULL);
+	hear(fx, 1, VIRTIO_CONSOLE_PORT_OPEN, 1, NULL);
+	assert_true(nothing_used(fx, CONTROL_RX));
+	/* Both are still open in the guest. */
+	for (unsigned p = 1; p < PORTS; p++) {
+		uint16_t head = give(fx, p, DATA, 100);
+
+		type(fx, p, "hello", 5);
+		assert_int_equal(used(fx, rxq(p), head), 5);
+	}
+	/* All as it was: nothing is said. */
+	rig_snapshot_of(&snap, &fx->rig);
+	restore(fx, &snap);
+	virtio_rig_run(&fx->rig);
+	assert_true(nothing_used(fx, CONTROL_RX));
+}
+
+/* Messages that had no buffer wait in the new machine, too. */
+static void test_snapshot_messages(void **state)
+{
+	struct fx *fx = *state;
+	struct rig_snapshot snap;
+
+	give_control(fx, 1, 64);
+	tell(fx, UINT32_MAX, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	hear(fx, 0, VIRTIO_CONSOLE_PORT_ADD, 1, NULL);
+	rig_snapshot_of(&snap, &fx->rig);
+	restore(fx, &snap);
+	virtio_rig_run(&fx->rig);
+	assert_true(nothing_used(fx, CONTROL_RX));
+	give_control(fx, 1, 64);
+	hear(fx, 1, VIRTIO_CONSOLE_PORT_ADD, 1, NULL);
+	give_control(fx, 31, 64);
+	hear(fx, 2, VIRTIO_CONSOLE_PORT_ADD, 1, NULL);
+	assert_true(nothing_used(fx, CONTROL_RX));
+}
+
+/* Restores with a terminal of that size, and checks which the driver knows then and whether it was told. */
+static void check_size(struct fx *fx, unsigned cols, unsigned rows, unsigned want_cols, bool told)
+{
+	struct rig_snapshot snap;
+	const uint8_t *rest;
+
+	rig_snapshot_of(&snap, &fx->rig);
+	fx->params.cols = (uint16_t)cols;
+	fx->params.rows = (uint16_t)rows;
+	restore(fx, &snap);
+	virtio_rig_run(&fx->rig);
+	assert_int_equal(virtio_rig_config_read(&fx->rig, 0, 2), want_cols);
+	if (fx->params.port_count == 1)
+		return; /* a configuration interrupt comes in any case */
+	if (told) {
+		assert_int_equal(hear(fx, 0, VIRTIO_CONSOLE_RESIZE, 1, &rest), 4);
+		assert_int_equal(load_le16(rest), cols);
+		assert_int_equal(load_le16(rest + 2), rows);
+	}
+	assert_true(nothing_used(fx, CONTROL_RX));
+}
+
+static void test_snapshot_size(void **state)
+{
+	struct fx *fx = *state;
+
+	open_ports(fx);
+	check_size(fx, 80, 24, 80, false);
+	check_size(fx, 132, 50, 132, true);
+	check_size(fx, 0, 0, 132, false);
+	assert_true(fx->rig.dev->offered & BIT(VIRTIO_CONSOLE_F_SIZE));
+	resize(fx, 20, 10); /* still possible */
+	virtio_rig_run(&fx->rig);
 	if (fx->params.port_count > 1)
-		greet(fx);
+		hear(fx, 0, VIRTIO_CONSOLE_RESIZE, 1, &(const uint8_t *){NULL});
+	/* Nobody has started it: it is as any new device. */
+	virtio_rig_set_status(&fx->rig, 0);
+	check_size(fx, 44, 33, 44, false);
+}
+
+static struct virtio_rig *make_victim(void *arg)
+{
+	static struct virtio_rig victim;
+	struct fx *fx = arg;
+
+	virtio_rig_init_bare(&victim, fx->rig.transport, &virtio_console_type, &fx->params);
+	return &victim;
+}
+
+static void unmake_victim(void *arg, struct virtio_rig *rig)
+{
+	(void)arg;
+	virtio_rig_finish(rig);
+}
+
+/* All streams speak, and all queues are kicked. */
+static void victim_traffic(struct virtio_rig *rig)
+{
+	for (unsigned q = 0; q < rig->dev->queue_count; q++)
+		virtio_rig_kick(rig, q);
+	loop_lock(&rig->loop);
+	virtio_console_resize(rig->dev, 7, 7);
+	loop_unlock(&rig->loop);
+	virtio_rig_run(rig);
+}
+
+static void test_snapshot_hostile(void **state)
+{
+	struct fx *fx = *state;
+	struct stream streams[PORTS];
+	struct rig_snapshot snap;
+	unsigned taken;
+
+	open_ports(fx);
+	give(fx, 0, DATA, 100);
 	fx->fakes[0].room = 4;
 	send(fx, 0, "0123456789");
-	assert_int_equal(fx->fakes[0].out_len, 4);
-	fx->fakes[0].room = SIZE_MAX;
-	migrate(fx);
-	expect_out(fx, 0, "0123456789");
-	virtio_rig_finish(&fx->rig);
-	fx->params.cols = 80;
-	make_device(fx, transport);
+	rig_snapshot_of(&snap, &fx->rig);
+	for (unsigned p = 0; p < PORTS; p++)
+		streams[p] = fx->fakes[p].stream;
+	rig_snapshot_falsify(&snap, make_victim, unmake_victim, victim_traffic, fx, &taken);
+	assert_true(taken > 50);
+	for (unsigned p = 0; p < PORTS; p++)
+		fx->fakes[p].stream = streams[p];
+	rig_snapshot_free(&snap);
 }
 
 static const struct variant single_pci = {RIG_PCI, 1}, single_mmio = {RIG_MMIO, 1};
@@ -1128,8 +1312,14 @@ int main(void)
 		MULTI(test_resize_message),
 		MULTI(test_nonsense_messages),
 		MULTI(test_without_multiport),
-		SINGLE(test_state),
-		MULTI(test_state),
+		SINGLE(test_snapshot),
+		MULTI(test_snapshot),
+		MULTI(test_snapshot_connections),
+		MULTI(test_snapshot_messages),
+		SINGLE(test_snapshot_size),
+		MULTI(test_snapshot_size),
+		SINGLE(test_snapshot_hostile),
+		MULTI(test_snapshot_hostile),
 	};
 
 	return cmocka_run_group_tests_name("virtio_console", tests, NULL, NULL);
