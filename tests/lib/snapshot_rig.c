@@ -128,12 +128,25 @@ static int restored(struct virtio_rig *rig, struct err *err)
 	return r;
 }
 
+/* As a sparse file would be read: what is zero stays untouched. */
+static void load_ram(struct virtio_rig *rig, const struct rig_snapshot *snap)
+{
+	static const uint8_t zeroes[4096];
+	uint8_t *ram = virtio_rig_ram(rig, RIG_RAM, RIG_RAM_SIZE);
+
+	_Static_assert(RIG_RAM_SIZE % sizeof(zeroes) == 0, "whole pages");
+	for (size_t at = 0; at < RIG_RAM_SIZE; at += sizeof(zeroes)) {
+		if (memcmp(snap->ram + at, zeroes, sizeof(zeroes)) != 0)
+			memcpy(ram + at, snap->ram + at, sizeof(zeroes));
+	}
+}
+
 int rig_snapshot_load(const struct rig_snapshot *snap, struct virtio_rig *rig, struct err *err)
 {
 	struct snapshot *s;
 	int r;
 
-	memcpy(virtio_rig_ram(rig, RIG_RAM, RIG_RAM_SIZE), snap->ram, RIG_RAM_SIZE);
+	load_ram(rig, snap);
 	copy_driver(rig, &snap->driver);
 	r = snapshot_open(&s, snap->bytes, snap->len, err);
 	if (r < 0)
