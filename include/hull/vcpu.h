@@ -77,7 +77,8 @@ struct vcpu_env {
 };
 
 struct vcpu {
-	unsigned index; /* also the APIC id */
+	unsigned index;      /* also the APIC id */
+	const struct vm *vm; /* outlives the vCPU */
 	int fd;
 	struct kvm_run *run;
 	int run_size;

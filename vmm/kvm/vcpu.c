@@ -45,7 +45,7 @@ int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned index, const struct v
 {
 	void *run;
 
-	*vcpu = (struct vcpu){.index = index, .fd = -1, .env = *env};
+	*vcpu = (struct vcpu){.index = index, .vm = vm, .fd = -1, .env = *env};
 	vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)index);
 	if (vcpu->fd < 0)
 		return err_errno(err, -errno, "KVM cannot create vCPU %u", index);

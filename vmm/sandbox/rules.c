@@ -92,5 +92,6 @@ const struct syscall_rule *const rule_tables[] = {
 	virtio_fs_syscalls,
 	vsock_syscalls,
 	file_server_syscalls,
+	save_state_syscalls,
 	NULL,
 };

@@ -15,10 +15,10 @@
 
 #include "hull/arch.h"
 #include "hull/util.h"
+#include "x86_64/cpuid_model.h"
 #include "x86_64/regs.h"
 
 enum {
-	MAX_ENTRIES = 256,
 	FALLBACK_PHYS_BITS = 36,
 
 	LEAF1_ECX_X2APIC = 1 << 21,
@@ -35,17 +35,9 @@ enum {
 #define LEAF_KVM       0x40000000u
 #define LEAF_KVM_CLOCK 0x40000010u /* kHz of TSC and APIC bus */
 
-struct arch_cpu_model {
-	struct kvm_cpuid2 *cpuid; /* room for MAX_ENTRIES */
-};
-
 static struct kvm_cpuid_entry2 *find(struct kvm_cpuid2 *c, uint32_t function, uint32_t index)
 {
-	for (uint32_t i = 0; i < c->nent; i++) {
-		if (c->entries[i].function == function && c->entries[i].index == index)
-			return &c->entries[i];
-	}
-	return NULL;
+	return (struct kvm_cpuid_entry2 *)cpuid_find(c, function, index);
 }
 
 /* The entry for (function, index), made when it is not there; NULL when there is no room. */
@@ -55,7 +47,7 @@ static struct kvm_cpuid_entry2 *get(struct kvm_cpuid2 *c, uint32_t function, uin
 
 	if (e)
 		return e;
-	if (c->nent >= MAX_ENTRIES)
+	if (c->nent >= CPUID_MAX_ENTRIES)
 		return NULL;
 	e = &c->entries[c->nent++];
 	memset(e, 0, sizeof(*e));
@@ -239,15 +231,10 @@ static void set_brand(struct kvm_cpuid2 *c)
 
 static int load_supported(struct kvm_cpuid2 *c, int kvm_fd, struct err *err)
 {
-	c->nent = MAX_ENTRIES;
+	c->nent = CPUID_MAX_ENTRIES;
 	if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, c) < 0)
 		return err_errno(err, -errno, "KVM does not list its CPU features");
 	return 0;
-}
-
-static struct kvm_cpuid2 *alloc_cpuid(void)
-{
-	return calloc(1, sizeof(struct kvm_cpuid2) + MAX_ENTRIES * sizeof(struct kvm_cpuid_entry2));
 }
 
 int arch_cpu_model_create(struct arch_cpu_model **ret_model, const struct vm *vm, unsigned cpus,
@@ -259,7 +246,7 @@ int arch_cpu_model_create(struct arch_cpu_model **ret_model, const struct vm *vm
 	int r;
 
 	if (m)
-		m->cpuid = alloc_cpuid();
+		m->cpuid = cpuid_alloc();
 	if (!m || !m->cpuid) {
 		arch_cpu_model_destroy(m);
 		return err_errno(err, -ENOMEM, "CPU model");
@@ -321,7 +308,7 @@ static void set_identity(struct kvm_cpuid2 *c, unsigned id)
 
 static int set_cpuid(struct vcpu *vcpu, const struct arch_cpu_model *m, struct err *err)
 {
-	struct kvm_cpuid2 *c = alloc_cpuid();
+	struct kvm_cpuid2 *c = cpuid_alloc();
 	int r = 0;
 
 	if (!c)
