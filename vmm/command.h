@@ -20,6 +20,8 @@ extern const struct command cmd_exec;
 extern const struct command cmd_stop;
 extern const struct command cmd_pause;
 extern const struct command cmd_resume;
+extern const struct command cmd_snapshot;
+extern const struct command cmd_restore;
 extern const struct command cmd_doctor;
 extern const struct command cmd_version;
 extern const struct command cmd_help;

@@ -15,6 +15,7 @@
 #include "config_fields.h"
 #include "config_misc.h"
 #include "config_net.h"
+#include "config_options.h"
 #include "config_sandbox.h"
 #include "config_share.h"
 #include "hull/arch.h"
@@ -22,17 +23,6 @@
 
 /* Slots of the PCI bus, without that of its bridge. */
 enum { PCI_PLACES = 31 };
-
-typedef int apply_fn(struct vm_config *config, const char *option, const char *value, struct err *err);
-
-struct option_row {
-	const char *name;    /* without the dashes */
-	char letter;         /* 0: no short form */
-	const char *expects; /* what its value is; NULL: it takes none */
-	apply_fn *apply;
-	/* Set: the value is optional, and the next word is one only if this says so. */
-	bool (*is_value)(const char *word);
-};
 
 int config_parse_size(const char *text, uint64_t *ret_bytes)
 {
@@ -152,14 +142,14 @@ static int apply_transport(struct vm_config *c, const char *option, const char *
 	return 0;
 }
 
-static int apply_timeout(struct vm_config *c, const char *option, const char *value, struct err *err)
+int config_apply_timeout(struct vm_config *c, const char *option, const char *value, struct err *err)
 {
 	if (config_parse_seconds(value, &c->timeout_ns) < 0)
 		return err_set(err, -EINVAL, "%s %s: expected a number of seconds above 0", option, value);
 	return 0;
 }
 
-static int apply_name(struct vm_config *c, const char *option, const char *value, struct err *err)
+int config_apply_name(struct vm_config *c, const char *option, const char *value, struct err *err)
 {
 	if (!config_is_name(value, CONFIG_MAX_NAME - 1))
 		return err_set(
@@ -172,7 +162,7 @@ static int apply_name(struct vm_config *c, const char *option, const char *value
 	return 0;
 }
 
-static int apply_log(struct vm_config *c, const char *option, const char *value, struct err *err)
+int config_apply_log(struct vm_config *c, const char *option, const char *value, struct err *err)
 {
 	(void)option;
 	(void)err;
@@ -180,7 +170,7 @@ static int apply_log(struct vm_config *c, const char *option, const char *value,
 	return 0;
 }
 
-static int apply_verbose(struct vm_config *c, const char *option, const char *value, struct err *err)
+int config_apply_verbose(struct vm_config *c, const char *option, const char *value, struct err *err)
 {
 	(void)value;
 	if (c->log_level == LOG_ERROR)
@@ -189,7 +179,7 @@ static int apply_verbose(struct vm_config *c, const char *option, const char *va
 	return 0;
 }
 
-static int apply_quiet(struct vm_config *c, const char *option, const char *value, struct err *err)
+int config_apply_quiet(struct vm_config *c, const char *option, const char *value, struct err *err)
 {
 	(void)value;
 	if (c->log_level == LOG_INFO)
@@ -198,7 +188,7 @@ static int apply_quiet(struct vm_config *c, const char *option, const char *valu
 	return 0;
 }
 
-static int apply_dry_run(struct vm_config *c, const char *option, const char *value, struct err *err)
+int config_apply_dry_run(struct vm_config *c, const char *option, const char *value, struct err *err)
 {
 	(void)option;
 	(void)value;
@@ -207,7 +197,7 @@ static int apply_dry_run(struct vm_config *c, const char *option, const char *va
 	return 0;
 }
 
-static const struct option_row rows[] = {
+static const struct config_option rows[] = {
 	{"kernel", 'k', "a bzImage, vmlinux or FIT image", apply_kernel},
 	{"initrd", 'i', "a cpio archive", apply_initrd},
 	{"append", 'a', "words for the kernel command line", apply_append},
@@ -233,109 +223,16 @@ static const struct option_row rows[] = {
 	{"watchdog", 0, "reset, poweroff or exit", config_apply_watchdog},
 	{"sandbox", 0, "on, off or strict", config_apply_sandbox},
 	{"uid", 0, "the number of a user other than root", config_apply_uid},
-	{"timeout", 0, "a number of seconds", apply_timeout},
+	{"timeout", 0, "a number of seconds", config_apply_timeout},
 	{"grace", 0, "a number of seconds", config_apply_grace},
-	{"name", 0, "a name", apply_name},
-	{"log", 0, "a file", apply_log},
-	{"verbose", 'v', NULL, apply_verbose},
-	{"quiet", 'q', NULL, apply_quiet},
-	{"dry-run", 0, NULL, apply_dry_run},
+	{"name", 0, "a name", config_apply_name},
+	{"log", 0, "a file", config_apply_log},
+	{"verbose", 'v', NULL, config_apply_verbose},
+	{"quiet", 'q', NULL, config_apply_quiet},
+	{"dry-run", 0, NULL, config_apply_dry_run},
 };
 
-static const struct option_row *find_name(const char *name, size_t len)
-{
-	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (strlen(rows[i].name) == len && strncmp(rows[i].name, name, len) == 0)
-			return &rows[i];
-	}
-	return NULL;
-}
-
-static const struct option_row *find_letter(char letter)
-{
-	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (rows[i].letter == letter)
-			return &rows[i];
-	}
-	return NULL;
-}
-
-/* The words of the command line and how far they are read. */
-struct words {
-	int count;
-	char *const *at;
-	int next;
-};
-
-/* The value of an option: what follows it in the same word, or the next word. NULL: an optional one is
- * missing. */
-static int take_value(struct words *w, const struct option_row *row, const char *option, const char *inside,
-		      const char **ret_value, struct err *err)
-{
-	bool optional = row->is_value && (w->next == w->count || !row->is_value(w->at[w->next]));
-
-	if (!inside && optional) {
-		*ret_value = NULL;
-		return 0;
-	}
-	if (inside)
-		*ret_value = inside;
-	else if (w->next < w->count && strcmp(w->at[w->next], "--") != 0) /* that ends the options */
-		*ret_value = w->at[w->next++];
-	else
-		return err_set(err, -EINVAL, "%s: expected %s", option, row->expects);
-	if (**ret_value == '\0')
-		return err_set(err, -EINVAL, "%s: expected %s, not an empty word", option, row->expects);
-	return 0;
-}
-
-static int parse_long(struct words *w, const char *word, struct vm_config *c, struct err *err)
-{
-	size_t len = strcspn(word + 2, "=");
-	const struct option_row *row = find_name(word + 2, len);
-	const char *inside = word[2 + len] == '=' ? word + 3 + len : NULL;
-	const char *value = NULL;
-	char option[32];
-	int r;
-
-	if (!row)
-		return err_set(err, -EINVAL, "unknown option %.*s; 'hull help run' lists them",
-			       (int)(len + 2), word);
-	snprintf(option, sizeof(option), "--%s", row->name);
-	if (!row->expects && inside)
-		return err_set(err, -EINVAL, "%s takes no value", option);
-	if (row->expects) {
-		r = take_value(w, row, option, inside, &value, err);
-		if (r < 0)
-			return r;
-	}
-	return row->apply(c, option, value, err);
-}
-
-/* One word of short options: "-v", "-c4", "-vc4". */
-static int parse_short(struct words *w, const char *word, struct vm_config *c, struct err *err)
-{
-	for (const char *p = word + 1; *p; p++) {
-		const struct option_row *row = find_letter(*p);
-		char option[3] = {'-', *p, '\0'};
-		const char *value = NULL;
-		int r;
-
-		if (!row)
-			return err_set(err, -EINVAL, "unknown option %s; 'hull help run' lists them", option);
-		if (!row->expects) {
-			r = row->apply(c, option, NULL, err);
-			if (r < 0)
-				return r;
-			continue;
-		}
-		r = take_value(w, row, option, p[1] ? p + 1 : NULL, &value, err);
-		return r < 0 ? r : row->apply(c, option, value, err);
-	}
-	return 0;
-}
-
-static void set_defaults(struct vm_config *c)
+void config_set_defaults(struct vm_config *c)
 {
 	*c = (struct vm_config){
 		.cpus = 1,
@@ -409,28 +306,12 @@ static int finish(struct vm_config *c, struct err *err)
 
 int config_parse(int argc, char *const argv[], struct vm_config *ret_config, struct err *err)
 {
-	struct words w = {.count = argc, .at = argv};
+	static const struct config_options options = {rows, ARRAY_SIZE(rows), "run"};
 	struct vm_config config;
-	int r = 0;
+	int r;
 
-	set_defaults(&config);
-	while (w.next < w.count && r == 0) {
-		const char *word = w.at[w.next++];
-
-		if (strcmp(word, "--") == 0) {
-			r = config_apply_command(&config, w.count - w.next, w.at + w.next, err);
-			break;
-		}
-		if (strncmp(word, "--", 2) == 0)
-			r = parse_long(&w, word, &config, err);
-		else if (word[0] == '-' && word[1])
-			r = parse_short(&w, word, &config, err);
-		else
-			return err_set(err, -EINVAL,
-				       "unexpected word '%s': options begin with '-', and '--' goes before a "
-				       "COMMAND",
-				       word);
-	}
+	config_set_defaults(&config);
+	r = config_take_words(&options, argc, argv, NULL, &config, err);
 	if (r == 0)
 		r = finish(&config, err);
 	if (r == 0)

@@ -21,6 +21,7 @@ enum control_kind {
 				 errno */
 	CONTROL_PAUSE,        /* stop the vCPUs until CONTROL_RESUME */
 	CONTROL_VSOCK_OPEN,   /* a is a port of the guest: connect to it for the descriptor */
+	CONTROL_SAVE,         /* with a descriptor: a link to who wants a snapshot (save_link.h) */
 	/* To the supervisor. */
 	CONTROL_VSOCK_CONNECT, /* a is a token, b a port: connect to the socket for it */
 };

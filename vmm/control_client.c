@@ -299,6 +299,38 @@ int control_client_status(const char *name, struct control_status *ret_status, s
 	return r;
 }
 
+static int parse_snapshot(const json_t *answer, struct control_snapshot_answer *ret)
+{
+	const json_t *disks = json_object_get(answer, "disks");
+
+	if (ret->link < 0 || number(answer, "memory", INT64_MAX, &ret->memory) < 0 || !json_is_array(disks) ||
+	    json_array_size(disks) > CONFIG_MAX_DISKS)
+		return -EPROTO;
+	for (; ret->disk_count < json_array_size(disks); ret->disk_count++) {
+		const char *id = json_string_value(json_array_get(disks, ret->disk_count));
+
+		if (!id || !config_is_name(id, CONFIG_MAX_ID))
+			return -EPROTO;
+		snprintf(ret->disks[ret->disk_count], sizeof(ret->disks[0]), "%s", id);
+	}
+	return 0;
+}
+
+int control_client_snapshot(const char *name, struct control_snapshot_answer *ret, struct err *err)
+{
+	json_t *answer = NULL;
+	int r;
+
+	*ret = (struct control_snapshot_answer){.link = -1};
+	r = ask(name, "snapshot", &answer, &ret->link, err);
+	if (r == 0 && parse_snapshot(answer, ret) < 0)
+		r = err_set(err, -EPROTO, "the VM '%s' answered with something that is no answer", name);
+	if (r < 0)
+		fd_close(&ret->link);
+	json_decref(answer);
+	return r;
+}
+
 int control_client_exec(const char *name, int *ret_fd, struct err *err)
 {
 	int fd = -1;

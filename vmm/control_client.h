@@ -58,6 +58,16 @@ int control_client_do(const char *name, const char *what, struct err *err);
 /* The same for "status". */
 int control_client_status(const char *name, struct control_status *ret_status, struct err *err);
 
+/* What `name` answers to one who wants a snapshot of it. */
+struct control_snapshot_answer {
+	int link;        /* to the worker (save_link.h); the caller's */
+	uint64_t memory; /* bytes */
+	unsigned disk_count;
+	char disks[CONFIG_MAX_DISKS][CONFIG_MAX_ID + 1]; /* ids: fit for the name of a file */
+};
+
+int control_client_snapshot(const char *name, struct control_snapshot_answer *ret, struct err *err);
+
 /* A socket to the agent in the guest of `name` (hull/agent.h), blocking; it is the caller's. */
 int control_client_exec(const char *name, int *ret_fd, struct err *err);
 

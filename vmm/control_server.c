@@ -128,6 +128,25 @@ static int do_kill(const struct control_server *server, struct client *c, struct
 	return r;
 }
 
+static json_t *do_snapshot(const struct control_server *server, struct client *c)
+{
+	struct control_snapshot snapshot = {.link = -1};
+	struct err err = {0};
+	json_t *answer, *disks;
+	int r = server->ops->snapshot(server->arg, &snapshot, &err);
+
+	if (r < 0)
+		return result(r, &err);
+	c->out_fd = snapshot.link;
+	disks = json_array();
+	for (unsigned i = 0; i < snapshot.disk_count; i++)
+		json_array_append_new(disks, json_string(snapshot.disks[i]));
+	answer = result(0, &err);
+	json_object_set_new(answer, "memory", json_integer((json_int_t)snapshot.memory));
+	json_object_set_new(answer, "disks", disks);
+	return answer;
+}
+
 static json_t *handle_request(const struct control_server *server, struct client *c, const json_t *request)
 {
 	const struct control_server_ops *ops = server->ops;
@@ -148,6 +167,8 @@ static json_t *handle_request(const struct control_server *server, struct client
 		return result(ops->resume(server->arg, &err), &err);
 	if (strcmp(what, "exec") == 0 && ops->exec)
 		return result(ops->exec(server->arg, &c->out_fd, &err), &err);
+	if (strcmp(what, "snapshot") == 0 && ops->snapshot)
+		return do_snapshot(server, c);
 	return refusal("this VM knows no such request");
 }
 

@@ -41,6 +41,14 @@ struct control_status {
 	enum control_state state;
 };
 
+/* What one who wants a snapshot has to know. */
+struct control_snapshot {
+	int link;        /* the client's end of a link to the worker (save_link.h); it becomes the server's */
+	uint64_t memory; /* bytes */
+	unsigned disk_count;
+	const char *disks[CONFIG_MAX_DISKS]; /* their ids */
+};
+
 /*
  * What requests do. Each returns 0, or -errno and one line in `err` for the client, and must not
  * wait. Any may be NULL: requests for it are answered with an error.
@@ -55,6 +63,7 @@ struct control_server_ops {
 	int (*resume)(void *arg, struct err *err);
 	/* A socket to the agent in the guest (hull/agent.h); it becomes the server's. */
 	int (*exec)(void *arg, int *ret_fd, struct err *err);
+	int (*snapshot)(void *arg, struct control_snapshot *ret, struct err *err);
 };
 
 struct control_server;

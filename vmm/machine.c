@@ -3,6 +3,7 @@
 #include "machine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,9 +18,11 @@
 #include "machine_disks.h"
 #include "machine_extras.h"
 #include "machine_nets.h"
+#include "machine_save.h"
 #include "machine_shares.h"
 #include "resolve.h"
 #include "sandbox/filter.h"
+#include "saver.h"
 
 /* A reset this soon after a panic on the console is the panic's. */
 static const uint64_t panic_window_ns = UINT64_C(15) * 1000000000;
@@ -137,14 +140,33 @@ static void on_vcpu_end(void *arg, const struct vcpu *vcpu, const struct vcpu_en
 
 /* ---- pause ---- */
 
+/* The vCPUs stand or run as machine->paused and machine->saving say. */
+static void move_gate(struct machine *m)
+{
+	const bool stand = m->paused || m->saving;
+
+	machine_extras_pause(m->extras, stand);
+	if (!stand) {
+		vcpu_gate_open(&m->gate);
+		return;
+	}
+	vcpu_gate_close(&m->gate);
+	for (unsigned i = 0; i < m->vcpu_count; i++)
+		vcpu_call_out(&m->vcpus[i]);
+}
+
 void machine_pause(struct machine *m)
 {
 	m->paused = true;
 	__atomic_store_n(&m->report->paused, true, __ATOMIC_RELAXED);
-	machine_extras_pause(m->extras, true);
-	vcpu_gate_close(&m->gate);
-	for (unsigned i = 0; i < m->vcpu_count; i++)
-		vcpu_call_out(&m->vcpus[i]);
+	move_gate(m);
+}
+
+void machine_set_saving(struct machine *m, bool saving)
+{
+	m->saving = saving;
+	if (!__atomic_load_n(&m->ended, __ATOMIC_ACQUIRE))
+		move_gate(m);
 }
 
 void machine_resume(struct machine *m)
@@ -155,8 +177,7 @@ void machine_resume(struct machine *m)
 	__atomic_store_n(&m->report->paused, false, __ATOMIC_RELAXED);
 	log_line(m->log, LOG_INFO, "the machine goes on");
 	machine_disks_resume(m->disks); /* a disk that is still full pauses again, by the task */
-	machine_extras_pause(m->extras, false);
-	vcpu_gate_open(&m->gate);
+	move_gate(m);
 }
 
 static void on_disk_full(struct loop_task *task)
@@ -215,6 +236,11 @@ void machine_vsock_open(struct machine *m, uint32_t port, int fd)
 	machine_nets_vsock_open(m->nets, port, fd);
 }
 
+void machine_save(struct machine *m, int link)
+{
+	saver_take(m->saver, link);
+}
+
 /* ---- the console ---- */
 
 static void on_quit(void *arg)
@@ -264,20 +290,32 @@ static int build_console(struct machine *m, struct err *err)
 
 /* ---- memory and kernel ---- */
 
-/* File servers have to see it; otherwise it is nobody else's, and costs the host less. */
+/*
+ * File servers have to see it; otherwise it is nobody else's, and costs the host less. That of a snapshot is
+ * only mapped, unless file servers have to see it.
+ */
 static int build_memory(struct machine *m, struct err *err)
 {
 	struct arch_range ranges[2];
 	unsigned n = arch_ram_ranges(m->config->memory, ranges);
-	int (*add)(struct guest_mem *, uint64_t, uint64_t, struct err *) =
-		m->config->share_count > 0 ? mem_add_shared_ram : mem_add_ram;
-	int r;
+	const bool shared = m->config->share_count > 0;
+	uint64_t offset = 0;
+	int r = 0;
 
-	for (unsigned i = 0; i < n; i++) {
-		r = add(&m->mem, ranges[i].base, ranges[i].size, err);
-		if (r < 0)
-			return r;
+	for (unsigned i = 0; i < n && r == 0; i++) {
+		if (shared)
+			r = mem_add_shared_ram(&m->mem, ranges[i].base, ranges[i].size, err);
+		else if (m->res->snapshot)
+			r = mem_add_private_ram(&m->mem, ranges[i].base, ranges[i].size,
+						fcntl(m->res->memory, F_DUPFD_CLOEXEC, 0), offset, err);
+		else
+			r = mem_add_ram(&m->mem, ranges[i].base, ranges[i].size, err);
+		offset += ranges[i].size;
 	}
+	if (r == 0 && shared && m->res->snapshot)
+		r = mem_load(&m->mem, m->res->memory, err);
+	if (r < 0)
+		return r;
 	mem_freeze(&m->mem);
 	lost_memory_watch(&m->mem, m->report);
 	return vm_set_memory(&m->vm, &m->mem, err);
@@ -362,7 +400,7 @@ static int build_vcpus(struct machine *m, struct err *err)
 		if (r < 0)
 			return r;
 	}
-	return arch_vcpu_boot(&m->vcpus[0], &m->entry, err);
+	return m->res->snapshot ? 0 : arch_vcpu_boot(&m->vcpus[0], &m->entry, err);
 }
 
 /* ---- devices ---- */
@@ -521,15 +559,16 @@ int machine_build(struct machine *m, const struct vm_config *config, const struc
 		r = build_memory(m, err);
 	report_phase(report, PHASE_MEMORY);
 	if (r == 0)
-		r = arch_cpu_model_create(&m->model, &m->vm, config->cpus, err);
-	if (r == 0)
+		r = res->snapshot ? arch_cpu_model_load(&m->model, &m->vm, config->cpus, res->snapshot, err)
+				  : arch_cpu_model_create(&m->model, &m->vm, config->cpus, err);
+	if (r == 0 && !res->snapshot)
 		r = load_kernel(m, err);
 	report_phase(report, PHASE_KERNEL);
 	if (r == 0)
 		r = arch_vm_init(&m->vm, err);
 	if (r == 0)
 		r = vm_create_irqchip(&m->vm, err);
-	if (r == 0)
+	if (r == 0 && !res->snapshot)
 		r = arch_irqchip_init(&m->vm, err);
 	if (r == 0)
 		r = build_vcpus(m, err);
@@ -539,6 +578,10 @@ int machine_build(struct machine *m, const struct vm_config *config, const struc
 		r = build_devices(m, err);
 	if (r == 0)
 		r = build_slots(m, err);
+	if (r == 0)
+		r = saver_create(&m->saver, m, err);
+	if (r == 0 && res->snapshot)
+		r = machine_load(m, res->snapshot, err);
 	report_phase(report, PHASE_VCPUS);
 	return r;
 }
@@ -577,6 +620,8 @@ static int start_threads(struct machine *m, struct err *err)
 
 	if (r == 0)
 		r = machine_nets_start(m->nets, err);
+	if (r == 0)
+		r = saver_start(m->saver, err);
 	vcpu_prepare_signals();
 	vcpu_gate_close(&m->gate);
 	for (unsigned i = 0; i < m->vcpu_count && r == 0; i++)
@@ -626,6 +671,7 @@ int machine_run(struct machine *m, struct err *err)
 			err_errno(err, r, "event loop");
 	}
 	stop_vcpus(m);
+	saver_stop(m->saver);
 	machine_nets_stop(m->nets);
 	stop_disks(m);
 	report_console(m);
@@ -634,6 +680,7 @@ int machine_run(struct machine *m, struct err *err)
 
 void machine_finish(struct machine *m)
 {
+	saver_destroy(m->saver);
 	/* PCI functions, and so before the root. */
 	machine_extras_destroy(m->extras);
 	machine_console_destroy(m->virtio_console);

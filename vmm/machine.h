@@ -27,6 +27,7 @@
 #include "hull/vm.h"
 #include "open.h"
 #include "report.h"
+#include "resolve.h"
 
 struct machine_device {
 	const struct device_type *type;
@@ -40,13 +41,25 @@ struct machine_disks;
 struct machine_extras;
 struct machine_nets;
 struct machine_shares;
+struct machine_virtio;
 struct machine_vsock;
+struct saver;
 struct worker_sandbox;
+
+/* A virtio device that is plugged in, for what is done with all of them. */
+struct machine_slot {
+	struct machine_virtio *virtio;
+	char name[16]; /* "disk0", "net1", "vsock0": the same in each machine of this configuration */
+	bool frozen;
+};
+
+enum { MACHINE_MAX_LOOPS = 3 }; /* the main one, that of the disks, that of the networks */
 
 /* What the process around the machine has, and keeps. */
 struct machine_worker {
 	int supervisor; /* its process id, for messages */
 	int control;    /* the socket to it (control.h) */
+	int pagemap;    /* /proc/self/pagemap, opened before that was out of reach; -1: it could not be */
 	const struct worker_sandbox *sandbox;
 };
 
@@ -79,10 +92,15 @@ struct machine {
 	struct machine_shares *shares;
 	struct machine_console *virtio_console;
 	struct machine_extras *extras;
+	struct machine_slot slots[RESOLVE_MAX_SLOTS];
+	unsigned slot_count;
+	struct saver *saver;
 
 	struct vcpu_gate gate;
 	struct loop_task full_task; /* a disk found no space: pauses, on the main loop */
 	bool paused;                /* loop's lock */
+	bool saving;                /* likewise: the vCPUs are held back for a snapshot, too */
+	bool locked;                /* the saver's: it holds the locks of all loops */
 	struct machine_worker worker;
 
 	uint64_t panic_seen_ns; /* loop's lock: when the console showed a kernel panic; 0: never */
@@ -115,6 +133,9 @@ void machine_pause(struct machine *machine);
 /* Goes on after a pause: disks try again what waits. Does nothing when not paused. Main loop's lock. */
 void machine_resume(struct machine *machine);
 
+/* Holds the vCPUs back for a snapshot, or no more: beside any pause. Lock as above. */
+void machine_set_saving(struct machine *machine, bool saving);
+
 /* Presses the power button: the guest may heed it. Main loop's lock, here and below. */
 void machine_power_button(struct machine *machine);
 
@@ -138,6 +159,9 @@ void machine_vsock_connected(struct machine *machine, uint64_t token, int fd);
 
 /* CONTROL_VSOCK_OPEN: connects `fd`, which is taken over, to `port` of the guest; else it is closed. */
 void machine_vsock_open(struct machine *machine, uint32_t port, int fd);
+
+/* CONTROL_SAVE: a link to who wants a snapshot (save_link.h), which is taken over. */
+void machine_save(struct machine *machine, int link);
 
 /* Releases everything; half-built machines are fine. */
 void machine_finish(struct machine *machine);

@@ -150,6 +150,36 @@ bool machine_disks_report_full(struct machine_disks *disks)
 	return any;
 }
 
+bool machine_disks_are_full(struct machine_disks *disks)
+{
+	bool full = false;
+
+	if (!disks)
+		return false;
+	loop_lock(&disks->io.loop);
+	for (unsigned i = 0; i < disks->count; i++)
+		full |= virtio_blk_is_full(disks->disks[i].virtio.dev);
+	loop_unlock(&disks->io.loop);
+	return full;
+}
+
+void machine_disks_describe(const struct machine_disks *disks, struct saved_extra *extra)
+{
+	for (unsigned i = 0; disks && i < disks->count; i++)
+		extra->disk_bytes[i] = disks->disks[i].backend->size;
+}
+
+int machine_disks_copy(struct machine_disks *disks, unsigned index, int fd, const int *stop, struct err *err)
+{
+	struct err cause = {0};
+	int r;
+
+	if (!disks || index >= disks->count)
+		return err_set(err, -EINVAL, "there is no disk %u", index);
+	r = block_copy(disks->disks[index].backend, fd, stop, &cause);
+	return r < 0 ? err_set(err, r, "disk %s: %s", disks->disks[index].config->id, cause.msg) : 0;
+}
+
 static void resume(void *arg)
 {
 	struct machine_disks *disks = arg;

@@ -12,6 +12,7 @@
 
 #include "hull/err.h"
 #include "machine.h"
+#include "saved_config.h"
 
 /* Makes machine->disks; nothing without disks. */
 int machine_disks_build(struct machine *machine, struct err *err);
@@ -24,6 +25,18 @@ int machine_disks_start(struct machine_disks *disks, struct err *err);
  * resumed since. False: none. Any thread.
  */
 bool machine_disks_report_full(struct machine_disks *disks);
+
+/* Whether one waits for space, told or not. Any thread. */
+bool machine_disks_are_full(struct machine_disks *disks);
+
+/* Notes the disks' sizes for a snapshot. */
+void machine_disks_describe(const struct machine_disks *disks, struct saved_extra *extra);
+
+/*
+ * Makes the empty file `fd` a copy of disk `index`, of a frozen machine (machine_save.h), by its saver.
+ * `stop`: see block_copy(). Errors name the disk; -EINVAL: there is no such disk.
+ */
+int machine_disks_copy(struct machine_disks *disks, unsigned index, int fd, const int *stop, struct err *err);
 
 /* The devices try again what waits for space. Any thread; takes the disks' lock. */
 void machine_disks_resume(struct machine_disks *disks);

@@ -23,6 +23,8 @@ struct machine_net {
 	const struct net_file *file;
 	struct net_backend *backend;
 	struct machine_virtio virtio;
+	uint8_t mac[VIRTIO_NET_MAC_BYTES];
+	unsigned pairs;
 };
 
 struct machine_nets {
@@ -56,11 +58,14 @@ static void make_mac(uint8_t mac[static VIRTIO_NET_MAC_BYTES])
 static int build_device(struct machine_nets *nets, struct machine_net *net, struct err *err)
 {
 	const struct virtio_env env = machine_virtio_env(nets->machine, &nets->io.loop);
-	struct virtio_net_params params = {
+	struct virtio_net_params params = {0};
+
+	net->pairs = (unsigned)min_u64(net->backend->pairs, nets->machine->config->cpus);
+	params = (struct virtio_net_params){
 		.backend = net->backend,
 		.name = net->config->id,
 		.mtu = (uint16_t)net->config->mtu,
-		.pairs = (unsigned)min_u64(net->backend->pairs, nets->machine->config->cpus),
+		.pairs = net->pairs,
 		.vhost_fds = net->file->vhost ? net->file->vhost_fds : NULL,
 		.tap_fds = net->file->fds,
 	};
@@ -69,6 +74,7 @@ static int build_device(struct machine_nets *nets, struct machine_net *net, stru
 		memcpy(params.mac, net->config->mac, sizeof(params.mac));
 	else
 		make_mac(params.mac);
+	memcpy(net->mac, params.mac, sizeof(net->mac));
 	log_line(nets->machine->log, LOG_INFO,
 		 "network %s: %s, %02x:%02x:%02x:%02x:%02x:%02x, %u pair%s of queues%s%s%s", net->config->id,
 		 net->file->name, params.mac[0], params.mac[1], params.mac[2], params.mac[3], params.mac[4],
@@ -176,6 +182,14 @@ void machine_nets_status(struct machine_nets *nets)
 			 " dropped), received %" PRIu64 " (%" PRIu64 " KiB, %" PRIu64 " dropped)",
 			 net->config->id, c.tx_packets, c.tx_bytes >> 10, c.tx_dropped, c.rx_packets,
 			 c.rx_bytes >> 10, c.rx_dropped);
+	}
+}
+
+void machine_nets_describe(const struct machine_nets *nets, struct saved_extra *extra)
+{
+	for (unsigned i = 0; nets && i < nets->count; i++) {
+		memcpy(extra->macs[i], nets->nets[i].mac, sizeof(extra->macs[i]));
+		extra->pairs[i] = nets->nets[i].pairs;
 	}
 }
 

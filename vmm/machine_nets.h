@@ -11,6 +11,7 @@
 
 #include "hull/err.h"
 #include "machine.h"
+#include "saved_config.h"
 
 /* Makes machine->nets; nothing without networks and vsock. */
 int machine_nets_build(struct machine *machine, struct err *err);
@@ -30,8 +31,14 @@ void machine_nets_vsock_open(struct machine_nets *nets, uint32_t port, int fd);
 /* Writes what has passed into the log, a line for each device. Any thread. */
 void machine_nets_status(struct machine_nets *nets);
 
+/* Notes addresses and queues for a snapshot. NULL is fine. */
+void machine_nets_describe(const struct machine_nets *nets, struct saved_extra *extra);
+
 /* Ends the thread. No vCPU runs. */
 void machine_nets_stop(struct machine_nets *nets);
+
+/* Notes addresses and queues for a snapshot. NULL is fine. */
+void machine_nets_describe(const struct machine_nets *nets, struct saved_extra *extra);
 
 /* Half-built ones are fine. After machine_nets_stop(), before the buses go. */
 void machine_nets_destroy(struct machine_nets *nets);

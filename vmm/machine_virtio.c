@@ -3,6 +3,7 @@
 #include "machine_virtio.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "hull/pci.h"
 
@@ -39,9 +40,23 @@ static int plug_mmio(struct machine *m, struct machine_virtio *v, unsigned index
 	return bus_add(&m->mmio, &range, err);
 }
 
+static void list(struct machine *m, struct machine_virtio *v, enum slot_kind kind, unsigned index)
+{
+	static const char *const names[] = {
+		[SLOT_DISK] = "disk",       [SLOT_NET] = "net",     [SLOT_SHARE] = "share",
+		[SLOT_CONSOLE] = "console", [SLOT_VSOCK] = "vsock", [SLOT_RNG] = "rng",
+		[SLOT_BALLOON] = "balloon",
+	};
+	struct machine_slot *slot = &m->slots[m->slot_count++];
+
+	slot->virtio = v;
+	snprintf(slot->name, sizeof(slot->name), "%s%u", names[kind], index);
+}
+
 int machine_virtio_plug(struct machine *m, struct machine_virtio *v, enum slot_kind kind, unsigned index,
 			struct err *err)
 {
+	list(m, v, kind, index);
 	if (m->config->transport == TRANSPORT_PCI)
 		return plug_pci(m, v, resolve_pci_slot(m->config, kind, index), err);
 	return plug_mmio(m, v, resolve_mmio_place(m->config, kind, index), err);

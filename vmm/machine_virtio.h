@@ -26,7 +26,7 @@ struct machine_virtio {
 /* What a device on `loop` gets of the machine; the events are the caller's to fill in. */
 struct virtio_env machine_virtio_env(struct machine *machine, struct loop *loop);
 
-/* Shows v->dev, which exists, to the guest as device `index` of its kind. */
+/* Shows v->dev, which exists, to the guest as device `index` of its kind, and lists it in machine->slots. */
 int machine_virtio_plug(struct machine *machine, struct machine_virtio *v, enum slot_kind kind,
 			unsigned index, struct err *err);
 

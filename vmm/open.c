@@ -151,7 +151,7 @@ static int open_disks(struct resources *res, const struct vm_config *config, boo
 	return r;
 }
 
-static int open_shares(struct resources *res, const struct vm_config *config, struct err *err)
+int resources_open_shares(struct resources *res, const struct vm_config *config, struct err *err)
 {
 	int r = 0;
 
@@ -227,17 +227,23 @@ static int open_sockets(struct resources *res, const struct vm_config *config, s
 	return r;
 }
 
-static int open_files(struct resources *res, const struct vm_config *config, bool lock, struct err *err)
+void resources_init(struct resources *res)
 {
-	int r;
-
 	*res = (struct resources){.kvm = -1,
 				  .log = -1,
 				  .console_in = -1,
 				  .console_out = -1,
 				  .decoded = -1,
+				  .memory = -1,
 				  .vsock_listen = -1,
 				  .kernel.fd = -1};
+}
+
+static int open_files(struct resources *res, const struct vm_config *config, bool lock, struct err *err)
+{
+	int r;
+
+	resources_init(res);
 	r = find_kernel(config, res->kernel_path, sizeof(res->kernel_path), err);
 	if (r < 0)
 		return r;
@@ -252,7 +258,7 @@ static int open_files(struct resources *res, const struct vm_config *config, boo
 			name_option(err, "--initrd");
 	}
 	if (r == 0)
-		r = open_shares(res, config, err);
+		r = resources_open_shares(res, config, err);
 	return r == 0 ? open_disks(res, config, lock, err) : r;
 }
 
@@ -261,21 +267,26 @@ int resources_open_files(struct resources *ret_res, const struct vm_config *conf
 	return open_files(ret_res, config, false, err);
 }
 
+int resources_open_host(struct resources *res, const struct vm_config *config, struct err *err)
+{
+	int r;
+
+	res->log = open_log(config, err);
+	if (res->log < 0)
+		return res->log;
+	res->kvm = open_kvm(err);
+	if (res->kvm < 0)
+		return res->kvm;
+	open_console(res, config);
+	r = open_sockets(res, config, err);
+	return r == 0 ? open_nets(res, config, err) : r;
+}
+
 int resources_open(struct resources *ret_res, const struct vm_config *config, struct err *err)
 {
 	int r = open_files(ret_res, config, true, err);
 
-	if (r < 0)
-		return r;
-	ret_res->log = open_log(config, err);
-	if (ret_res->log < 0)
-		return ret_res->log;
-	ret_res->kvm = open_kvm(err);
-	if (ret_res->kvm < 0)
-		return ret_res->kvm;
-	open_console(ret_res, config);
-	r = open_sockets(ret_res, config, err);
-	return r == 0 ? open_nets(ret_res, config, err) : r;
+	return r < 0 ? r : resources_open_host(ret_res, config, err);
 }
 
 void resources_close(struct resources *res)
@@ -285,6 +296,7 @@ void resources_close(struct resources *res)
 	fd_close(&res->console_in);
 	fd_close(&res->console_out);
 	fd_close(&res->decoded);
+	fd_close(&res->memory);
 	fd_close(&res->kernel.fd);
 	for (unsigned i = 0; i < res->initrd_count; i++)
 		fd_close(&res->initrds[i].fd);

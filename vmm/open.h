@@ -11,6 +11,7 @@
 #include "hull/boot.h"
 #include "hull/config.h"
 #include "hull/err.h"
+#include "hull/snapshot.h"
 #include "open_disk.h"
 #include "open_net.h"
 #include "open_share.h"
@@ -37,7 +38,9 @@ struct resources {
 	unsigned net_count;
 	struct share_file shares[CONFIG_MAX_SHARES]; /* those of the configuration */
 	unsigned share_count;
-	int decoded; /* a decoded kernel, or -1 */
+	int decoded;               /* a decoded kernel, or -1 */
+	struct snapshot *snapshot; /* NULL: the machine boots; else its state (not closed here), and */
+	int memory;                /* its memory; else -1 */
 	char kernel_path[4096];
 };
 
@@ -46,6 +49,11 @@ int resources_open(struct resources *ret_res, const struct vm_config *config, st
 
 /* Opens kernel, initrds, disks and shared directories only, and locks no disk: what --dry-run checks. */
 int resources_open_files(struct resources *ret_res, const struct vm_config *config, struct err *err);
+
+/* For open_restore.c: nothing is open; shared directories; what needs no file of the machine's own. */
+void resources_init(struct resources *ret_res);
+int resources_open_shares(struct resources *res, const struct vm_config *config, struct err *err);
+int resources_open_host(struct resources *res, const struct vm_config *config, struct err *err);
 
 /* Closes what is open; zeroed and half-open objects are fine. */
 void resources_close(struct resources *res);

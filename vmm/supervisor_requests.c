@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "hull/agent.h"
 #include "hull/util.h"
@@ -116,6 +117,32 @@ static int on_exec(void *arg, int *ret_fd, struct err *err)
 	return 0;
 }
 
+/* A link between the one who asks and the worker, which go on without us. */
+static int on_snapshot(void *arg, struct control_snapshot *ret, struct err *err)
+{
+	const struct control_message message = {.kind = CONTROL_SAVE};
+	struct supervisor *s = arg;
+	int pair[2];
+	int r;
+
+	if (s->stage != STAGE_RUNS)
+		return err_set(err, -ESRCH, "it is being stopped");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_errno(err, -errno, "socket");
+	r = control_send(s->control, &message, pair[1]);
+	fd_close(&pair[1]);
+	if (r < 0) {
+		fd_close(&pair[0]);
+		return err_set(err, r, "it is busy");
+	}
+	ret->link = pair[0];
+	ret->memory = s->config->memory;
+	ret->disk_count = s->config->disk_count;
+	for (unsigned i = 0; i < s->config->disk_count; i++)
+		ret->disks[i] = s->config->disks[i].id;
+	return 0;
+}
+
 static const struct control_server_ops server_ops = {
 	.status = on_status,
 	.stop = on_stop,
@@ -123,6 +150,7 @@ static const struct control_server_ops server_ops = {
 	.pause = on_pause,
 	.resume = on_resume,
 	.exec = on_exec,
+	.snapshot = on_snapshot,
 };
 
 /* Without a place for its socket a VM runs all the same; without a name of its own it does not. */

@@ -3,6 +3,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -68,6 +69,10 @@ static void handle_request(struct machine *m, const struct control_message *requ
 		if (fd >= 0)
 			machine_vsock_open(m, (uint32_t)request->a, fd);
 		return; /* likewise */
+	case CONTROL_SAVE:
+		if (fd >= 0)
+			machine_save(m, fd);
+		return;
 	}
 	fd_close(&fd);
 }
@@ -151,7 +156,7 @@ void worker_main(const struct vm_config *config, const struct resources *res, st
 {
 	struct log log = {.level = config->log_level};
 	struct sandbox *sandbox = &confinement->sandbox;
-	const struct machine_worker worker = {
+	struct machine_worker worker = {
 		.supervisor = sandbox->parent, .control = control, .sandbox = confinement};
 	struct machine machine;
 	struct err err = {0};
@@ -161,6 +166,8 @@ void worker_main(const struct vm_config *config, const struct resources *res, st
 	signal(SIGABRT, aborted);
 	prctl(PR_SET_NAME, "hull-worker");
 	mallopt(M_ARENA_MAX, 1); /* others would be grown by calls that few threads may make */
+	worker.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	worker_sandbox_keep(confinement, worker.pagemap);
 	r = sandbox_confine(sandbox, &err);
 	report_phase(report, PHASE_CONFINE);
 	if (r == 0)

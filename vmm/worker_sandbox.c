@@ -25,7 +25,7 @@ enum {
 	SPARE_THREADS = 4096,
 };
 
-static void keep(struct worker_sandbox *w, int fd)
+void worker_sandbox_keep(struct worker_sandbox *w, int fd)
 {
 	if (fd >= 0)
 		w->keep[w->sandbox.keep_count++] = fd;
@@ -33,35 +33,36 @@ static void keep(struct worker_sandbox *w, int fd)
 
 static void keep_net(struct worker_sandbox *w, const struct net_file *file)
 {
-	keep(w, file->stream);
-	keep(w, file->news);
+	worker_sandbox_keep(w, file->stream);
+	worker_sandbox_keep(w, file->news);
 	for (unsigned i = 0; i < file->pairs; i++) {
-		keep(w, file->fds[i]);
+		worker_sandbox_keep(w, file->fds[i]);
 		if (file->vhost)
-			keep(w, file->vhost_fds[i]);
+			worker_sandbox_keep(w, file->vhost_fds[i]);
 	}
 }
 
 static void keep_all(struct worker_sandbox *w, const struct resources *res, int control)
 {
-	keep(w, control);
-	keep(w, res->kvm);
-	keep(w, res->log);
-	keep(w, res->console_in);
-	keep(w, res->console_out);
-	keep(w, res->decoded);
-	keep(w, res->kernel.fd);
+	worker_sandbox_keep(w, control);
+	worker_sandbox_keep(w, res->kvm);
+	worker_sandbox_keep(w, res->log);
+	worker_sandbox_keep(w, res->console_in);
+	worker_sandbox_keep(w, res->console_out);
+	worker_sandbox_keep(w, res->decoded);
+	worker_sandbox_keep(w, res->kernel.fd);
 	for (unsigned i = 0; i < res->initrd_count; i++)
-		keep(w, res->initrds[i].fd);
+		worker_sandbox_keep(w, res->initrds[i].fd);
 	for (unsigned i = 0; i < res->disk_count; i++)
-		keep(w, res->disks[i].fd);
+		worker_sandbox_keep(w, res->disks[i].fd);
 	for (unsigned i = 0; i < res->net_count; i++)
 		keep_net(w, &res->nets[i]);
 	for (unsigned i = 0; i < res->share_count; i++)
-		keep(w, res->shares[i].link);
-	keep(w, res->vsock_listen);
+		worker_sandbox_keep(w, res->shares[i].link);
+	worker_sandbox_keep(w, res->memory);
+	worker_sandbox_keep(w, res->vsock_listen);
 	for (unsigned i = 0; i < res->port_count; i++)
-		keep(w, res->port_listen[i]);
+		worker_sandbox_keep(w, res->port_listen[i]);
 }
 
 /* ---- descriptors ---- */
@@ -122,18 +123,19 @@ static bool is_regular(int fd)
 	return fd >= 0 && (fstat(fd, &st) < 0 || S_ISREG(st.st_mode));
 }
 
-/* 0: the log or the console goes to a file, or a disk is none. */
-static uint64_t largest_file(const struct resources *res)
+/*
+ * 0: the log or the console goes to a file, or a disk is none. A snapshot's files are as large as the memory
+ * and as the disks.
+ */
+static uint64_t largest_file(const struct vm_config *config, const struct resources *res)
 {
-	uint64_t largest = 1;
+	uint64_t largest = max_u64(config->memory, SNAPSHOT_MAX_BYTES);
 
 	if (is_regular(res->log) || is_regular(res->console_out))
 		return 0;
 	for (unsigned i = 0; i < res->disk_count; i++) {
 		const struct disk_file *disk = &res->disks[i];
 
-		if (disk->read_only)
-			continue;
 		if (!is_regular(disk->fd))
 			return 0;
 		if (disk->size > largest)
@@ -157,7 +159,7 @@ int worker_sandbox_init(struct worker_sandbox *ret, const struct vm_config *conf
 			    .root = -1,
 			    .proc = -1,
 			    .note = note},
-		.limits = {.file_bytes = largest_file(res), .threads = config->cpus + SPARE_THREADS},
+		.limits = {.file_bytes = largest_file(config, res), .threads = config->cpus + SPARE_THREADS},
 	};
 	if (choice->uid_given && geteuid() != 0)
 		return err_set(err, -EPERM, "--uid %u: only root can have the machine run as another user",

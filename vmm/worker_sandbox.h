@@ -10,7 +10,7 @@
 enum {
 	WORKER_MAX_KEPT = CONFIG_MAX_INITRDS + 1 + CONFIG_MAX_DISKS +
 			  CONFIG_MAX_NETS * (2 * NET_MAX_PAIRS + 2) + CONFIG_MAX_PORTS + CONFIG_MAX_SHARES +
-			  8,
+			  16,
 };
 
 struct worker_sandbox {
@@ -26,5 +26,8 @@ struct worker_sandbox {
  */
 int worker_sandbox_init(struct worker_sandbox *ret, const struct vm_config *config,
 			const struct resources *res, int control, struct sandbox_note *note, struct err *err);
+
+/* In the worker, before it is confined: it keeps `fd` as well. -1 is fine. */
+void worker_sandbox_keep(struct worker_sandbox *w, int fd);
 
 #endif

@@ -19,7 +19,14 @@ enum {
 	MEM_ALIGN = 2 << 20, /* host and guest addresses agree modulo this (2 MiB) */
 };
 
+enum mem_region_kind {
+	MEM_ANONYMOUS,
+	MEM_SHARED,       /* a memfd that another process may map */
+	MEM_PRIVATE_FILE, /* a file's content until it is written: what the guest changes is ours alone */
+};
+
 struct mem_region {
+	enum mem_region_kind kind;
 	uint64_t gpa;    /* first guest physical address */
 	uint64_t size;   /* bytes */
 	uint8_t *hva;    /* host address of gpa */
@@ -56,6 +63,14 @@ int mem_add_shared_ram(struct guest_mem *mem, uint64_t gpa, uint64_t size, struc
 int mem_add_shared(struct guest_mem *mem, uint64_t gpa, uint64_t size, int fd, uint64_t offset,
 		   struct err *err);
 
+/*
+ * As mem_add_ram(), with the content that `fd` has from `offset`, of `size` bytes: nothing is copied before
+ * it is touched, and what is only read is the page cache's. `fd` is taken over, also on failure. Who shortens
+ * the file meanwhile takes the guest's memory away. Errors: as above; -EINVAL: the file is too short.
+ */
+int mem_add_private_ram(struct guest_mem *mem, uint64_t gpa, uint64_t size, int fd, uint64_t offset,
+			struct err *err);
+
 /* No region can be added after this. */
 void mem_freeze(struct guest_mem *mem);
 
@@ -68,9 +83,9 @@ void *mem_ptr(const struct guest_mem *mem, uint64_t gpa, uint64_t len);
 
 /*
  * Gives the host memory at [ptr, ptr + len), multiples of 4 KiB of RAM as mem_ptr() gives it,
- * back to the host: it reads as zeroes until it is written again. A part of a huge page is gone
- * for the guest at once, and for the host when all of that page is. Returns 0, or -EINVAL: not
- * RAM as a whole, or misaligned; or the errno of madvise(2).
+ * back to the host: it reads as zeroes, or as what a snapshot had there, until it is written again. A part of
+ * a huge page is gone for the guest at once, and for the host when all of that page is. Returns 0, or
+ * -EINVAL: not RAM as a whole, or misaligned; or the errno of madvise(2).
  */
 int mem_discard_ptr(const struct guest_mem *mem, void *ptr, uint64_t len);
 
@@ -87,5 +102,43 @@ uint64_t mem_size(const struct guest_mem *mem);
 
 /* Unmaps and closes everything; NULL and zeroed objects are fine. */
 void mem_finish(struct guest_mem *mem);
+
+/* ---- snapshots (mem_save.c): a file with all regions, one behind the other, and holes ---- */
+
+/* A snapshot to compare with. */
+struct mem_base {
+	int fd;
+	const uint8_t *pages; /* those that it has, a bit for 4 KiB; NULL: all */
+};
+
+static inline bool mem_pages_has(const uint8_t *pages, uint64_t page)
+{
+	return pages[page / 8] >> page % 8 & 1;
+}
+
+static inline void mem_pages_add(uint8_t *pages, uint64_t page)
+{
+	pages[page / 8] |= (uint8_t)(1u << page % 8);
+}
+
+struct mem_save {
+	int fd;      /* an empty file */
+	int pagemap; /* /proc/self/pagemap, open; -1: all of memory is looked at, and gets page tables */
+	/*
+	 * What is the same there is left out; none: what is zero is left out. The newest first: a page
+	 * is what the first that has it says; the last has all.
+	 */
+	const struct mem_base *bases;
+	unsigned base_count;
+	uint8_t *written; /* with bases: gets a bit for each page that is in the file; a bit for 4 KiB */
+	const int *stop;  /* atomic: not zero: -ECANCELED */
+	uint64_t bytes;   /* written; out */
+};
+
+/* Saves all of memory; nobody writes to it meanwhile. Any thread. Errors: -errno of what failed. */
+int mem_save(const struct guest_mem *mem, struct mem_save *job, struct err *err);
+
+/* Copies such a file into memory that is all zeroes. For the builder. */
+int mem_load(const struct guest_mem *mem, int fd, struct err *err);
 
 #endif

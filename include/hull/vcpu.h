@@ -45,12 +45,14 @@ enum vcpu_exit_count { EXIT_PIO, EXIT_MMIO, EXIT_SIGNAL, EXIT_OTHER, EXIT_COUNTS
 
 /*
  * The gate before the guest: while it is closed, vCPUs wait at it, and none enters
- * the guest. Shared by the vCPUs of a machine.
+ * the guest. One that waits has finished its exit: what the guest read is in its registers.
+ * Shared by the vCPUs of a machine.
  */
 struct vcpu_gate {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool closed; /* atomic; written with the lock held */
+	bool closed;      /* atomic; written with the lock held */
+	unsigned waiting; /* vCPUs; lock */
 };
 
 /* A gate that is open. finish: nobody waits at it any more. */
@@ -60,6 +62,9 @@ void vcpu_gate_finish(struct vcpu_gate *gate);
 /* Any thread. Closing takes effect on a vCPU in the guest by vcpu_call_out(). */
 void vcpu_gate_close(struct vcpu_gate *gate);
 void vcpu_gate_open(struct vcpu_gate *gate);
+
+/* Waits until `count` vCPUs are at the closed gate. False: it was opened before. Any other thread. */
+bool vcpu_gate_await(struct vcpu_gate *gate, unsigned count);
 
 struct vcpu;
 
@@ -85,6 +90,7 @@ struct vcpu {
 	struct vcpu_env env;
 	struct thread thread;
 	bool stop;                   /* atomic: leave the run loop */
+	bool unfinished;             /* an exit that only the next KVM_RUN finishes; the thread's own */
 	uint64_t exits[EXIT_COUNTS]; /* relaxed atomics while the vCPU runs */
 };
 

@@ -86,8 +86,10 @@ static int check_range(const struct guest_mem *mem, uint64_t gpa, uint64_t size,
 /* Puts the file in place of what map_aligned() reserved. */
 static int map_file(const struct mem_region *r)
 {
+	const int how = r->kind == MEM_SHARED ? MAP_SHARED : MAP_PRIVATE;
+
 	/* cppcheck-suppress leakReturnValNotUsed ; MAP_FIXED: it is at r->hva */
-	if (mmap(r->hva, r->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, r->fd, (off_t)r->offset) ==
+	if (mmap(r->hva, r->size, PROT_READ | PROT_WRITE, how | MAP_FIXED, r->fd, (off_t)r->offset) ==
 	    MAP_FAILED)
 		return -errno;
 	return 0;
@@ -144,7 +146,8 @@ int mem_add_ram(struct guest_mem *mem, uint64_t gpa, uint64_t size, struct err *
 int mem_add_shared_ram(struct guest_mem *mem, uint64_t gpa, uint64_t size, struct err *err)
 {
 	/* The offset agrees with the addresses, too: huge pages of the file want that. */
-	struct mem_region region = {.gpa = gpa, .size = size, .offset = gpa & (MEM_ALIGN - 1)};
+	struct mem_region region = {
+		.kind = MEM_SHARED, .gpa = gpa, .size = size, .offset = gpa & (MEM_ALIGN - 1)};
 	int r = check_range(mem, gpa, size, err);
 
 	if (r < 0)
@@ -168,31 +171,55 @@ static int check_file(int fd, uint64_t offset, uint64_t size, struct err *err)
 	return 0;
 }
 
-int mem_add_shared(struct guest_mem *mem, uint64_t gpa, uint64_t size, int fd, uint64_t offset,
-		   struct err *err)
+static int refuse_file(struct mem_region *region, int r)
 {
-	struct mem_region region = {.gpa = gpa, .size = size, .fd = fd, .offset = offset};
-	int r = check_range(mem, gpa, size, err);
+	fd_close(&region->fd);
+	return r;
+}
 
-	if (r == 0)
-		r = check_file(fd, offset, size, err);
-	if (r < 0) {
-		fd_close(&region.fd);
-		return r;
-	}
-	region.hva = map_aligned(gpa, size);
+/* Maps what has been checked. */
+static int add_file(struct guest_mem *mem, struct mem_region region, struct err *err)
+{
+	int r;
+
+	region.hva = map_aligned(region.gpa, region.size);
 	if (!region.hva) {
 		fd_close(&region.fd);
-		return err_errno(err, -ENOMEM, "cannot map %" PRIu64 " MiB of guest RAM", size >> 20);
+		return err_errno(err, -ENOMEM, "cannot map %" PRIu64 " MiB of guest RAM", region.size >> 20);
 	}
 	r = map_file(&region);
 	if (r < 0) {
 		unmap_region(&region);
-		return err_errno(err, r, "cannot map guest RAM of another process");
+		return err_errno(err, r, "cannot map guest RAM from its file");
 	}
-	madvise(region.hva, size, MADV_DONTDUMP);
+	madvise(region.hva, region.size, MADV_DONTDUMP);
 	insert_sorted(mem, region);
 	return 0;
+}
+
+int mem_add_shared(struct guest_mem *mem, uint64_t gpa, uint64_t size, int fd, uint64_t offset,
+		   struct err *err)
+{
+	struct mem_region region = {.kind = MEM_SHARED, .gpa = gpa, .size = size, .fd = fd, .offset = offset};
+	int r = check_range(mem, gpa, size, err);
+
+	if (r == 0)
+		r = check_file(fd, offset, size, err);
+	return r < 0 ? refuse_file(&region, r) : add_file(mem, region, err);
+}
+
+int mem_add_private_ram(struct guest_mem *mem, uint64_t gpa, uint64_t size, int fd, uint64_t offset,
+			struct err *err)
+{
+	struct mem_region region = {
+		.kind = MEM_PRIVATE_FILE, .gpa = gpa, .size = size, .fd = fd, .offset = offset};
+	struct stat st;
+	int r = check_range(mem, gpa, size, err);
+
+	if (r == 0 && (fstat(fd, &st) < 0 || offset % PAGE_BYTES != 0 || !S_ISREG(st.st_mode) ||
+		       !range_fits(offset, size, (uint64_t)st.st_size)))
+		r = err_set(err, -EINVAL, "the memory of the snapshot is cut short");
+	return r < 0 ? refuse_file(&region, r) : add_file(mem, region, err);
 }
 
 void mem_freeze(struct guest_mem *mem)
@@ -233,9 +260,10 @@ int mem_discard_ptr(const struct guest_mem *mem, void *ptr, uint64_t len)
 		return 0;
 	/*
 	 * MADV_FREE would keep the old content until the host is short of memory. What is
-	 * in a file is not gone by leaving the mapping: MADV_REMOVE makes a hole there.
+	 * in a shared file is not gone by leaving the mapping: MADV_REMOVE makes a hole there. A private
+	 * mapping of a snapshot's file shows the file's content again.
 	 */
-	return madvise(ptr, len, r->fd < 0 ? MADV_DONTNEED : MADV_REMOVE) < 0 ? -errno : 0;
+	return madvise(ptr, len, r->kind == MEM_SHARED ? MADV_REMOVE : MADV_DONTNEED) < 0 ? -errno : 0;
 }
 
 /* Part of a mapping of 2 MiB that is touched, but not all there, becomes a huge page. */
@@ -251,7 +279,7 @@ void mem_expect(const struct guest_mem *mem, uint64_t gpa, uint64_t len)
 	const struct mem_region *r = hva ? region_of_host(mem, hva, len) : NULL;
 	uint64_t at = gpa & ~(uint64_t)(MEM_ALIGN - 1);
 
-	if (!r || r->fd < 0)
+	if (!r || r->kind != MEM_SHARED)
 		return;
 	for (; at < gpa + len; at += MEM_ALIGN) {
 		if (at >= r->gpa && at + MEM_ALIGN <= r->gpa + r->size && !collapse(r->hva + (at - r->gpa)))

@@ -106,11 +106,11 @@ int packet_receive(int socket, void *ret_message, size_t len, int *ret_fds, unsi
 
 const struct syscall_rule packet_syscalls[] = {
 	{SYS_sendmsg,
-	 ROLE_MAIN | ROLE_NET | ROLE_FILES,
+	 ROLE_MAIN | ROLE_NET | ROLE_FILES | ROLE_SAVE,
 	 {{0}},
 	 "messages to the supervisor, and between the worker and file servers",
 	 NULL},
-	{SYS_recvmsg, ROLE_MAIN | ROLE_FILES, {{0}}, "the other way", NULL},
+	{SYS_recvmsg, ROLE_MAIN | ROLE_FILES | ROLE_SAVE, {{0}}, "the other way", NULL},
 	{SYS_close, ROLE_MAIN | ROLE_FILES, {{0}}, "descriptors that nobody wants", NULL},
 	{0},
 };

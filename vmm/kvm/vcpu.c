@@ -285,6 +285,7 @@ void vcpu_gate_init(struct vcpu_gate *gate)
 	pthread_mutex_init(&gate->lock, NULL);
 	pthread_cond_init(&gate->changed, NULL);
 	gate->closed = false;
+	gate->waiting = 0;
 }
 
 void vcpu_gate_finish(struct vcpu_gate *gate)
@@ -311,16 +312,38 @@ void vcpu_gate_open(struct vcpu_gate *gate)
 	set_gate(gate, false);
 }
 
-/* Waits while the gate is closed. */
+bool vcpu_gate_await(struct vcpu_gate *gate, unsigned count)
+{
+	bool all;
+
+	pthread_mutex_lock(&gate->lock);
+	while (gate->closed && gate->waiting < count)
+		pthread_cond_wait(&gate->changed, &gate->lock);
+	all = gate->closed;
+	pthread_mutex_unlock(&gate->lock);
+	return all;
+}
+
+/*
+ * Waits while the gate is closed; but an exit that is not finished is finished first. KVM does that at the
+ * start of KVM_RUN, which with immediate_exit does nothing else.
+ */
 static void pass_gate(struct vcpu *vcpu)
 {
 	struct vcpu_gate *gate = vcpu->env.gate;
 
 	if (!__atomic_load_n(&gate->closed, __ATOMIC_SEQ_CST))
 		return;
+	if (vcpu->unfinished) {
+		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+		return;
+	}
 	pthread_mutex_lock(&gate->lock);
+	gate->waiting++;
+	pthread_cond_broadcast(&gate->changed);
 	while (gate->closed)
 		pthread_cond_wait(&gate->changed, &gate->lock);
+	gate->waiting--;
 	pthread_mutex_unlock(&gate->lock);
 	/* Tells the guest's watchdogs that the time was the host's. Fails when it has no kvm-clock. */
 	ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0UL);
@@ -343,10 +366,8 @@ static void vcpu_thread(void *arg)
 		pass_gate(vcpu);
 		if (stopping(vcpu))
 			break;
-		if (ioctl(vcpu->fd, KVM_RUN, 0UL) < 0)
-			go_on = handle_run_error(vcpu, errno);
-		else
-			go_on = handle_exit(vcpu);
+		vcpu->unfinished = ioctl(vcpu->fd, KVM_RUN, 0UL) == 0;
+		go_on = vcpu->unfinished ? handle_exit(vcpu) : handle_run_error(vcpu, errno);
 	}
 }
 
@@ -394,7 +415,7 @@ const struct syscall_rule vcpu_syscalls[] = {
 	{SYS_ioctl, ROLE_VCPU, {SYSCALL_ARG(1, KVM_RUN)}, "the guest", NULL},
 	{SYS_ioctl, ROLE_VCPU, {SYSCALL_ARG(1, KVM_KVMCLOCK_CTRL)}, "after a pause", NULL},
 	{SYS_rt_sigreturn, ROLE_VCPU, {{0}}, "the handler of the kick", NULL},
-	{SYS_tgkill, ROLE_MAIN, {SYSCALL_ARG(0, SYSCALL_OWN_PID)}, "kicks", NULL},
+	{SYS_tgkill, ROLE_MAIN | ROLE_SAVE, {SYSCALL_ARG(0, SYSCALL_OWN_PID)}, "kicks", NULL},
 	{SYS_munmap, ROLE_MAIN, {{0}}, "the end of a vCPU", NULL},
 	{SYS_close, ROLE_MAIN, {{0}}, "the same", NULL},
 	{0},

@@ -53,6 +53,9 @@ static const struct syscall_rule library_syscalls[] = {
 static const struct syscall_rule machine_syscalls[] = {
 	{SYS_fcntl, ROLE_MAIN, {SYSCALL_ARG(1, F_OFD_SETLK)}, "unlocks disks at the end", NULL},
 	{SYS_close, ROLE_MAIN, {{0}}, "the end of what was built", NULL},
+	{SYS_poll, ROLE_SAVE, {{0}}, "messages of who makes a snapshot", NULL},
+	{SYS_memfd_create, ROLE_SAVE, {{0}}, "which pages an incremental snapshot has", NULL},
+	{SYS_close, ROLE_SAVE, {{0}}, "files of a snapshot", NULL},
 	{SYS_write, PROCESSES, {{0}}, "last words", "there are none"},
 	{0},
 };
@@ -74,6 +77,7 @@ const struct syscall_rule *const rule_tables[] = {
 	loop_syscalls,
 	sink_syscalls,
 	mem_syscalls,
+	mem_save_syscalls,
 	packet_syscalls,
 	vcpu_syscalls,
 	dump_syscalls,

@@ -8,6 +8,7 @@
 extern const struct syscall_rule loop_syscalls[];
 extern const struct syscall_rule sink_syscalls[];
 extern const struct syscall_rule mem_syscalls[];
+extern const struct syscall_rule mem_save_syscalls[];
 extern const struct syscall_rule packet_syscalls[];
 extern const struct syscall_rule vcpu_syscalls[];
 extern const struct syscall_rule dump_syscalls[];

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Takes a snapshot of a running VM into open files: the client's side of save_link.h.
+ *
+ * Thread: the caller's, which waits.
+ */
+#ifndef HULL_VMM_SNAPSHOT_TAKE_H
+#define HULL_VMM_SNAPSHOT_TAKE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control_client.h"
+#include "hull/err.h"
+
+struct snapshot_base {
+	int memory;
+	int pages; /* -1: it has all */
+};
+
+struct snapshot_take {
+	const struct control_snapshot_answer *vm; /* of control_client_snapshot() */
+	int state, memory;                        /* empty files, here and below; the caller's */
+	const int *disks;                         /* one for each of the VM's; -1: left out */
+	const struct snapshot_base *bases;        /* the newest first */
+	unsigned base_count;
+	uint8_t identity[16];
+	uint8_t base[16]; /* identity of the first of the bases */
+	bool hold;        /* the machine stands still until vm->link is closed */
+
+	/* Out. */
+	int pages;      /* with bases: which pages `memory` has; the caller's; else -1 */
+	uint64_t bytes; /* of memory that were written */
+};
+
+/* Errors: a line that says why; -EREMOTEIO: the VM's. */
+int snapshot_take(struct snapshot_take *take, struct err *err);
+
+#endif
