@@ -450,7 +450,7 @@ const struct syscall_rule loop_syscalls[] = {
 	{SYS_epoll_ctl, ROLE_MAIN | ROLE_IO | ROLE_NET | ROLE_FILES, {{0}}, "watches descriptors", NULL},
 	{SYS_read, ROLE_MAIN | ROLE_IO | ROLE_NET | ROLE_FILES, {{0}}, "takes the loop's wake-ups", NULL},
 	{SYS_write,
-	 ROLE_VCPU | ROLE_MAIN | ROLE_IO | ROLE_NET | ROLE_FILES,
+	 ROLE_VCPU | ROLE_MAIN | ROLE_IO | ROLE_NET | ROLE_FILES | ROLE_SAVE,
 	 {{0}},
 	 "wakes a loop; notifications and interrupts, which are eventfds, too",
 	 NULL},
