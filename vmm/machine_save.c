@@ -283,8 +283,6 @@ int machine_load(struct machine *m, struct snapshot *s, struct err *err)
 	if (r == 0)
 		r = load_devices(m, s, err);
 	if (r == 0)
-		r = snapshot_check_complete(s, err);
-	if (r == 0)
 		r = arch_clocks_load(&m->vm, m->vcpus, m->vcpu_count, s, err);
-	return r;
+	return r == 0 ? snapshot_check_complete(s, err) : r;
 }

@@ -36,6 +36,3 @@ int disk_file_open(struct disk_file *ret_file, const struct config_disk *disk, b
 void disk_file_unlock(const struct disk_file *file);
 
 #endif
-int disk_file_open_as(struct disk_file *ret, const struct config_disk *d, int fd, uint64_t size, struct err *err);
-int disk_file_open_copy(struct disk_file *ret, const struct config_disk *d, int fd, const char *dir, struct err *err);
-const char *disk_file_scratch_dir(void);

@@ -1,6 +1,6 @@
 #include "hull/arch.h"
 #include "hull/block.h"
-#include "open_disk.h"
+#include "zz_stub.h"
 #include <errno.h>
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 int snapshot_dump(const char *dir, struct err *err);
