@@ -20,6 +20,7 @@
 
 #include "hull/util.h"
 #include "hull/virtio_balloon.h"
+#include "snapshot_rig.h"
 #include "virtio_driver.h"
 
 #define FEATURE(bit) (UINT64_C(1) << (bit))
@@ -949,6 +950,138 @@ static void test_state(void **state)
 	assert_true(ask_hints(t) > cmd);
 }
 
+/* ---- snapshots ---- */
+
+static struct virtio_rig *make_other(void *arg)
+{
+	static const struct virtio_balloon_params params = {.target = PAGE};
+	static struct balloon_test other;
+
+	memset(&other, 0, sizeof(other));
+	virtio_rig_init_bare(&other.rig, ((struct virtio_rig *)arg)->transport, &virtio_balloon_type,
+			     &params);
+	return &other.rig;
+}
+
+static void unmake_other(void *arg, struct virtio_rig *rig)
+{
+	(void)arg;
+	virtio_rig_finish(rig);
+}
+
+/* Sixteen lists of pages 0 to 99 that are even, each longer than is fair, and one round of them. */
+static void begin_lists(struct virtio_rig *rig)
+{
+	const struct rig_buf buf = {LISTS, 500 * 4, false};
+
+	for (unsigned i = 0; i < 500; i++)
+		store_le32(ram(rig, LISTS) + 4ul * i, pfn(2 * (i % 50)));
+	for (unsigned i = 0; i < 16; i++) {
+		virtio_rig_chain(rig, INFLATE, i, &buf, 1);
+		virtio_rig_avail(rig, INFLATE, (uint16_t)i);
+	}
+	loop_lock(&rig->loop);
+	virtio_kick(rig->dev, INFLATE);
+	loop_unlock(&rig->loop);
+	assert_int_equal(loop_run_once(&rig->loop, 0), 0);
+	assert_in_range(virtio_rig_used_idx(rig, INFLATE), 1, 15);
+}
+
+/* All of them come back once. What else was under way goes on, too. */
+static void check_goes_on(struct virtio_rig *rig, uint32_t cmd)
+{
+	uint32_t id, len;
+
+	virtio_rig_run(rig);
+	for (unsigned i = 0; i < 16; i++)
+		assert_true(virtio_rig_reap(rig, INFLATE, &id, &len) && id == i && len == 0);
+	assert_false(virtio_rig_reap(rig, INFLATE, &id, &len));
+	for (unsigned i = 0; i < PAGES_COUNT; i++)
+		assert_int_equal(is_resident(rig, i), i >= 100 || i % 2);
+	assert_int_equal(config(rig, NUM_PAGES), 100);
+	assert_int_equal(config(rig, ACTUAL), 1234);
+	assert_int_equal(config(rig, CMD_ID), cmd);
+	virtio_rig_queue_irqs(rig, HINT); /* of virtio-mmio: any */
+	send_pages(rig, HINT, 101, 3);
+	for (unsigned i = 101; i < 104; i++)
+		assert_false(is_resident(rig, i));
+}
+
+/* A list in the middle, a question asked, hinting begun, a target that was changed. */
+static void test_snapshot(void **state)
+{
+	struct balloon_test *t = *state, *to;
+	struct virtio_rig *rig = &t->rig, *other;
+	struct rig_snapshot snap;
+	uint32_t cmd;
+
+	put_stat(rig, 0, VIRTIO_BALLOON_S_MEMFREE, 5);
+	offer_stats(rig, 10);
+	assert_true(ask(t));
+	cmd = ask_hints(t);
+	send_command(rig, cmd);
+	virtio_rig_config_write(rig, ACTUAL, 4, 1234);
+	loop_lock(&rig->loop);
+	virtio_balloon_set_target(rig->dev, 100 * PAGE);
+	loop_unlock(&rig->loop);
+	begin_lists(rig);
+	virtio_rig_freeze(rig);
+	virtio_rig_run(rig);
+	assert_in_range(virtio_rig_used_idx(rig, INFLATE), 1, 15);
+	assert_false(ask(t));
+	rig_snapshot_take(&snap, rig);
+	virtio_rig_thaw(rig);
+	check_goes_on(rig, cmd);
+	assert_true(stats_came_back(rig));
+	offer_stats(rig, 10);
+	assert_int_equal(t->answers, 1);
+
+	other = make_other(rig);
+	virtio_rig_restore(other, &snap);
+	check_goes_on(other, cmd);
+	to = container_of(other, struct balloon_test, rig);
+	assert_true(stats_came_back(other));
+	offer_stats(other, 10); /* the answer to who is not here */
+	assert_int_equal(to->answers + t->answers, 1);
+	assert_true(ask(to)); /* the chain has stayed in the ring */
+	assert_true(stats_came_back(other));
+	offer_stats(other, 10);
+	assert_int_equal(to->answers, 1);
+	assert_int_equal(to->stats.free, 5);
+	assert_true(ask_hints(to) > cmd);
+	virtio_rig_finish(other);
+	rig_snapshot_free(&snap);
+}
+
+static void victim_traffic(struct virtio_rig *rig)
+{
+	for (unsigned q = 0; q < QUEUES; q++)
+		virtio_rig_kick(rig, q);
+	loop_lock(&rig->loop);
+	virtio_balloon_set_target(rig->dev, 7 * PAGE);
+	(void)virtio_balloon_ask(rig->dev, NULL, NULL);
+	(void)virtio_balloon_hint(rig->dev, NULL, NULL);
+	loop_unlock(&rig->loop);
+	virtio_rig_run(rig);
+}
+
+static void test_snapshot_hostile(void **state)
+{
+	struct balloon_test *t = *state;
+	struct rig_snapshot snap;
+	unsigned taken;
+
+	offer_stats(&t->rig, 10);
+	assert_true(ask(t));
+	send_command(&t->rig, ask_hints(t));
+	begin_lists(&t->rig);
+	rig_snapshot_of(&snap, &t->rig);
+	assert_true(rig_snapshot_falsify(&snap, make_other, unmake_other, victim_traffic, &t->rig, &taken) >
+		    50);
+	assert_true(taken > 50);
+	rig_snapshot_free(&snap);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup_pci, teardown)
 #define MMIO_CASE(f)                                      \
 	{                                                 \
@@ -981,6 +1114,10 @@ int main(void)
 		CASE(test_reset_between_rounds),
 		CASE(test_report_large),
 		MMIO_CASE(test_state),
+		CASE(test_snapshot),
+		MMIO_CASE(test_snapshot),
+		CASE(test_snapshot_hostile),
+		MMIO_CASE(test_snapshot_hostile),
 	};
 
 	return cmocka_run_group_tests_name("virtio-balloon", tests, NULL, NULL);

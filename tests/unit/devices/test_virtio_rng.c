@@ -14,6 +14,7 @@
 #include "hull/virtio_rng.h"
 #include "rig.h"
 #include "rig_cases.h"
+#include "snapshot_rig.h"
 #include "virtio_driver.h"
 
 enum {
@@ -306,10 +307,86 @@ static void test_getrandom(void **state)
 	assert_true(zeroes < 100);
 }
 
+/* ---- snapshots ---- */
+
+static struct virtio_rig *make_other(void *arg)
+{
+	static const struct virtio_rng_params params = {.fill = fill};
+	static struct virtio_rig other;
+
+	(void)arg;
+	virtio_rig_init_bare(&other, rig.transport, &virtio_rng_type, &params);
+	other.loop.now = manual_clock;
+	return &other;
+}
+
+static void unmake_other(void *arg, struct virtio_rig *other)
+{
+	(void)arg;
+	virtio_rig_finish(other);
+}
+
+/* A request waits for tokens: here it goes on waiting for as long as it must, there the bucket is full. */
+static void test_snapshot(void **state)
+{
+	struct rig_snapshot snap;
+	struct virtio_rig *other;
+	uint32_t id, len;
+
+	(void)state;
+	put_one(0, 1 << 20);
+	put_one(1, 32 << 10);
+	virtio_rig_kick(&rig, 0);
+	assert_int_equal(reap(0), BUCKET);
+	assert_true(reap_none());
+	virtio_rig_freeze(&rig);
+	advance(SECOND); /* the timer expires, and is heard by nobody */
+	assert_true(reap_none());
+	rig_snapshot_take(&snap, &rig);
+	manual_clock_set(2ull * SECOND);
+	virtio_rig_thaw(&rig);
+	virtio_rig_run(&rig);
+	assert_int_equal(reap(1), 32 << 10);
+	assert_true(reap_none());
+
+	manual_clock_set(SECOND); /* another host's clock */
+	other = make_other(NULL);
+	virtio_rig_restore(other, &snap);
+	virtio_rig_run(other);
+	assert_true(virtio_rig_reap(other, 0, &id, &len) && id == 1 && len == 32 << 10);
+	assert_false(virtio_rig_reap(other, 0, &id, &len));
+	put_one(2, 100); /* the first one's: not to be seen here */
+	virtio_rig_run(other);
+	assert_false(virtio_rig_reap(other, 0, &id, &len));
+	virtio_rig_finish(other);
+	rig_snapshot_free(&snap);
+}
+
+static void kick_victim(struct virtio_rig *victim)
+{
+	virtio_rig_kick(victim, 0);
+}
+
+static void test_snapshot_hostile(void **state)
+{
+	struct rig_snapshot snap;
+	unsigned taken;
+
+	(void)state;
+	put_one(0, 100);
+	virtio_rig_kick(&rig, 0);
+	rig_snapshot_of(&snap, &rig);
+	assert_true(rig_snapshot_falsify(&snap, make_other, unmake_other, kick_victim, NULL, &taken) > 10);
+	assert_true(taken > 10);
+	rig_snapshot_free(&snap);
+}
+
 static const struct rig_case cases[] = {
-	RIG_CASE(test_fills),      RIG_CASE(test_short_fills), RIG_CASE(test_large_request),
-	RIG_CASE(test_rate),       RIG_CASE(test_reset),       RIG_CASE(test_small_requests),
-	RIG_CASE(test_bad_chains), RIG_CASE(test_getrandom),
+	RIG_CASE(test_fills),         RIG_CASE(test_short_fills),
+	RIG_CASE(test_large_request), RIG_CASE(test_rate),
+	RIG_CASE(test_reset),         RIG_CASE(test_small_requests),
+	RIG_CASE(test_bad_chains),    RIG_CASE(test_getrandom),
+	RIG_CASE(test_snapshot),      RIG_CASE(test_snapshot_hostile),
 };
 
 int main(void)
