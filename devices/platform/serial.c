@@ -417,6 +417,22 @@ static int serial_init(void *dev, const struct device_env *env, struct err *err)
 	return 0;
 }
 
+/*
+ * The edge of an interrupt that is pending may not have reached the guest's interrupt controller
+ * when that was saved: it comes once more, and at worst the guest finds nothing. Nobody has typed
+ * for this guest yet, but the stream may hold what came before it.
+ */
+static int serial_restored(void *dev, struct err *err)
+{
+	struct serial *s = dev;
+
+	(void)err;
+	s->st.line = 0;
+	update_line(s);
+	pull_input(s);
+	return 0;
+}
+
 static void serial_finish(void *dev)
 {
 	struct serial *s = dev;
@@ -439,4 +455,5 @@ const struct device_type serial_type = {
 	.finish = serial_finish,
 	.state = &serial_table,
 	.state_offset = offsetof(struct serial, st),
+	.restored = serial_restored,
 };

@@ -2,6 +2,7 @@
 /* One device on real buses; see rig.h. */
 #include "rig.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -188,6 +189,16 @@ void rig_outb(struct rig *rig, uint64_t port, unsigned val)
 	rig_out(rig, port, 1, val & 0xff);
 }
 
+/* The state is complete. */
+static void prepare(struct rig *rig)
+{
+	if (!rig->type->save)
+		return;
+	loop_lock(&rig->loop);
+	rig->type->save(rig->dev);
+	loop_unlock(&rig->loop);
+}
+
 static void *copy_device(struct rig *rig)
 {
 	const struct state_table *table = rig->type->state;
@@ -197,6 +208,7 @@ static void *copy_device(struct rig *rig)
 	void *copy;
 
 	assert_non_null(first);
+	prepare(rig);
 	assert_int_equal(state_save(table, (char *)rig->dev + rig->type->state_offset, first, size), size);
 	copy = make_device(rig);
 	assert_int_equal(state_load(table, (char *)copy + rig->type->state_offset, first, size, NULL), 0);
@@ -214,13 +226,81 @@ void rig_check_state(struct rig *rig)
 	rig->stream.stream = stream; /* the copy has taken the input over */
 }
 
-void rig_migrate(struct rig *rig)
+static int restored(struct rig *rig, struct err *err)
 {
-	void *copy = copy_device(rig);
+	int r = 0;
+
+	if (rig->type->restored) {
+		loop_lock(&rig->loop);
+		r = rig->type->restored(rig->dev, err);
+		loop_unlock(&rig->loop);
+	}
+	return r;
+}
+
+static void put_in_place(struct rig *rig, void *copy)
+{
 	struct stream stream = rig->stream.stream;
 
 	free_device(rig, rig->dev);
 	rig->stream.stream = stream;
 	rig->dev = copy;
 	connect_device(rig);
+}
+
+void rig_migrate(struct rig *rig)
+{
+	put_in_place(rig, copy_device(rig));
+	assert_int_equal(restored(rig, NULL), 0);
+}
+
+int rig_load(struct rig *rig, const void *state, size_t len, struct err *err)
+{
+	void *copy = make_device(rig);
+	int r = state_load(rig->type->state, (char *)copy + rig->type->state_offset, state, len, err);
+
+	put_in_place(rig, copy);
+	return r < 0 ? r : restored(rig, err);
+}
+
+enum { STATE_BYTES_MAX = 1024, FIELD_HEADER = 6 };
+
+/* What a field of `size` bytes may be set to, one after the other. False: no more. */
+static bool extreme(uint8_t *field, uint32_t size, unsigned i)
+{
+	static const uint8_t fills[] = {0x00, 0xff, 0x80, 0x7f, 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40};
+
+	if (i >= ARRAY_SIZE(fills))
+		return false;
+	memset(field, fills[i], size);
+	return true;
+}
+
+unsigned rig_falsify(struct rig *rig, void (*use)(struct rig *rig))
+{
+	const struct state_table *table = rig->type->state;
+	uint8_t state[STATE_BYTES_MAX], copy[STATE_BYTES_MAX];
+	size_t len, at = 2; /* the version comes first (state.h) */
+	unsigned taken = 0;
+
+	prepare(rig);
+	len = state_save(table, (char *)rig->dev + rig->type->state_offset, state, sizeof(state));
+	assert_true(len > 0);
+	for (unsigned f = 0; f < table->count; f++) {
+		const uint32_t size = table->fields[f].size;
+
+		memcpy(copy, state, len);
+		for (unsigned i = 0; extreme(copy + at + FIELD_HEADER, size, i); i++) {
+			struct err err = {0};
+			int r = rig_load(rig, copy, len, &err);
+
+			taken += r == 0;
+			assert_true(r == 0 || (r == -EINVAL && err.msg[0]));
+			use(rig);
+		}
+		at += FIELD_HEADER + size;
+	}
+	assert_int_equal(at, len);
+	assert_int_equal(rig_load(rig, state, len, NULL), 0);
+	return taken;
 }

@@ -80,7 +80,13 @@ void rig_outb(struct rig *rig, uint64_t port, unsigned val);
 
 /* Saves the device's state, loads it into a second, fresh one, and checks that it saves the same again. */
 void rig_check_state(struct rig *rig);
-/* As above, and leaves the second one in the first one's place. */
+/* As above, and leaves the second one in the first one's place, restored. */
 void rig_migrate(struct rig *rig);
+/* Puts a fresh device in its place, loaded with a state that may be any and restored. -EINVAL: it is refused.
+ */
+int rig_load(struct rig *rig, const void *state, size_t len, struct err *err);
+/* That with each field at its extremes, and `use` after each. In the end the device is as it was. Returns how
+ * many were not refused. */
+unsigned rig_falsify(struct rig *rig, void (*use)(struct rig *rig));
 
 #endif

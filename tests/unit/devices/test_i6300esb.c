@@ -613,6 +613,129 @@ static void test_restored_refused(void **state)
 	i6300esb_destroy(NULL);
 }
 
+static size_t save_sections(struct dog *d, uint8_t *bytes, size_t cap)
+{
+	struct snapshot_writer *writer;
+	const void *file;
+	size_t len;
+
+	assert_int_equal(snapshot_writer_create(&writer, NULL), 0);
+	loop_lock(&d->rig.loop);
+	i6300esb_save(d->esb, writer, "watchdog");
+	loop_unlock(&d->rig.loop);
+	assert_int_equal(snapshot_writer_finish(writer, &file, &len, NULL), 0);
+	assert_true(len <= cap);
+	memcpy(bytes, file, len);
+	snapshot_writer_destroy(writer);
+	return len;
+}
+
+/* The machine stands still while it is saved, and the copy begins much later on: neither is late. */
+static void test_snapshot(void **state)
+{
+	struct dog *d = *state;
+	struct i6300esb *copy = make(d);
+	struct snapshot *snapshot;
+	uint8_t bytes[2048];
+	size_t len;
+
+	probe(d);
+	set_heartbeat(d, 10);
+	start(d, true);
+	advance(d, 2000);
+	loop_lock(&d->rig.loop);
+	i6300esb_pause(d->esb, true);
+	loop_unlock(&d->rig.loop);
+	advance(d, 60000);
+	len = save_sections(d, bytes, sizeof(bytes));
+	loop_lock(&d->rig.loop);
+	i6300esb_pause(d->esb, false);
+	loop_unlock(&d->rig.loop);
+	advance(d, 7900);
+	assert_int_equal(d->bites, 0);
+	advance(d, 500);
+	assert_int_equal(d->bites, 1);
+	i6300esb_destroy(d->esb);
+
+	advance(d, 600000);
+	assert_int_equal(snapshot_open(&snapshot, bytes, len, NULL), 0);
+	loop_lock(&d->rig.loop);
+	assert_int_equal(i6300esb_load(copy, snapshot, "watchdog", NULL), 0);
+	assert_int_equal(i6300esb_restored(copy, NULL), 0);
+	loop_unlock(&d->rig.loop);
+	assert_int_equal(snapshot_check_complete(snapshot, NULL), 0);
+	snapshot_close(snapshot);
+	d->esb = copy;
+	advance(d, 7900);
+	assert_int_equal(d->bites, 1);
+	advance(d, 500);
+	assert_int_equal(d->bites, 2);
+}
+
+/* One that is loaded with whatever: it is refused, or at worst bites or does not. */
+static int load_altered(struct dog *d, const uint8_t *bytes, size_t len, unsigned section, size_t at,
+			uint8_t with)
+{
+	struct i6300esb *copy = make(d);
+	struct snapshot *from, *to;
+	struct snapshot_writer *writer;
+	const void *file;
+	size_t file_len;
+	int r;
+
+	assert_int_equal(snapshot_open(&from, bytes, len, NULL), 0);
+	assert_int_equal(snapshot_writer_create(&writer, NULL), 0);
+	for (unsigned i = 0; i < snapshot_count(from); i++) {
+		struct snapshot_section s = snapshot_section(from, i);
+		uint8_t copied[512];
+
+		assert_true(s.len <= sizeof(copied));
+		memcpy(copied, s.bytes, s.len);
+		if (i == section && at < s.len)
+			copied[at] = with;
+		snapshot_put_bytes(writer, s.name, s.kind, copied, s.len);
+	}
+	assert_int_equal(snapshot_writer_finish(writer, &file, &file_len, NULL), 0);
+	assert_int_equal(snapshot_open(&to, file, file_len, NULL), 0);
+	loop_lock(&d->rig.loop);
+	r = i6300esb_load(copy, to, "watchdog", NULL);
+	if (r == 0)
+		r = i6300esb_restored(copy, NULL);
+	loop_unlock(&d->rig.loop);
+	advance(d, 100000);
+	i6300esb_destroy(copy);
+	snapshot_close(from);
+	snapshot_close(to);
+	snapshot_writer_destroy(writer);
+	return r;
+}
+
+static void test_snapshot_hostile(void **state)
+{
+	static const uint8_t values[] = {0x00, 0x01, 0x02, 0x7f, 0x80, 0xff};
+	struct dog *d = *state;
+	unsigned refused = 0, taken = 0;
+	uint8_t bytes[2048];
+	size_t len;
+
+	probe(d);
+	set_heartbeat(d, 10);
+	start(d, true);
+	len = save_sections(d, bytes, sizeof(bytes));
+	for (unsigned section = 0; section < 2; section++) {
+		for (size_t at = 0; at < (section ? 2 + 6 + 256 : state_size(&i6300esb_state_table)); at++) {
+			for (unsigned v = 0; v < ARRAY_SIZE(values); v++) {
+				int r = load_altered(d, bytes, len, section, at, values[v]);
+
+				assert_true(r == 0 || r == -EINVAL);
+				taken += r == 0;
+				refused += r < 0;
+			}
+		}
+	}
+	assert_true(refused > 100 && taken > 100);
+}
+
 /* Whoever asks for it all the time fills no log. */
 static void test_log(void **state)
 {
@@ -666,6 +789,8 @@ int main(void)
 		CASE(test_restored_after_the_end),
 		CASE(test_restored),
 		CASE(test_restored_refused),
+		CASE(test_snapshot),
+		CASE(test_snapshot_hostile),
 		CASE(test_log),
 	};
 

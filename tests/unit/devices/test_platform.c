@@ -188,6 +188,7 @@ static void test_power_button(void **state)
 	/* A read of the wrong width must not clear it. */
 	assert_int_equal(rig_in(rig, POWER + POWER_EVENT - 1, 2), 0xffff);
 	rig_migrate(rig);
+	assert_int_equal(fake_irq_pulses(&rig->irq), 1); /* not seen yet: again */
 	assert_int_equal(rig_inb(rig, POWER + POWER_EVENT), POWER_EVENT_BUTTON);
 	assert_int_equal(rig_inb(rig, POWER + POWER_EVENT), 0);
 	press(rig);
@@ -345,6 +346,54 @@ static void test_rtc_consistent(void **state)
 	assert_int_equal(cmos(rig, 0x02), 0x53);
 }
 
+/* The time is the host's, whatever has passed meanwhile, and the index and RAM are the guest's. */
+static void test_rtc_restored(void **state)
+{
+	struct rig *rig = *state;
+
+	manual_wall_clock_set(1700000000);
+	check_time(rig, 1700000000);
+	cmos_set(rig, 0x0b, 0x06);
+	cmos_set(rig, 0x50, 0x12);
+	cmos(rig, 0x50); /* selects it */
+	manual_wall_clock_set(1700000000 + 86400 * 40);
+	rig_migrate(rig);
+	assert_int_equal(rig_inb(rig, RTC + 1), 0x12);
+	assert_int_equal(cmos(rig, 0x0b), 0x06);
+	cmos_set(rig, 0x0b, 0x02);
+	check_time(rig, 1700000000 + 86400 * 40);
+}
+
+static void use_rtc(struct rig *rig)
+{
+	rig_inb(rig, RTC + 1);
+	for (unsigned i = 0; i < 256; i++)
+		cmos(rig, i);
+	cmos_set(rig, 0x0b, 0xff);
+}
+
+static void test_rtc_hostile_state(void **state)
+{
+	struct rig *rig = *state;
+
+	assert_true(rig_falsify(rig, use_rtc) > 10);
+}
+
+static void use_power(struct rig *rig)
+{
+	rig_inb(rig, POWER + POWER_EVENT);
+	press(rig);
+	assert_true(rig_inb(rig, POWER + POWER_EVENT) & POWER_EVENT_BUTTON);
+	assert_int_equal(rig_inb(rig, POWER + POWER_EVENT), 0);
+}
+
+static void test_power_hostile_state(void **state)
+{
+	struct rig *rig = *state;
+
+	assert_int_equal(rig_falsify(rig, use_power), 3); /* none, and either event */
+}
+
 /* ---- keyboard controller ---- */
 
 static void test_i8042_reset(void **state)
@@ -460,16 +509,29 @@ static void test_table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_power_reset, power),      CASE(test_power_sleep, power),
-		CASE(test_power_widths, power),     CASE(test_power_button, power),
-		CASE(test_power_generation, power), CASE(test_power_restored, power),
-		CASE(test_power_version_1, power),  CASE(test_rtc_calendar, rtc),
-		CASE(test_rtc_out_of_range, rtc),   CASE(test_rtc_formats, rtc),
-		CASE(test_rtc_registers, rtc),      CASE(test_rtc_every_index, rtc),
-		CASE(test_rtc_consistent, rtc),     CASE(test_i8042_reset, i8042),
-		CASE(test_i8042_probe, i8042),      CASE(test_i8042_storm, i8042),
-		CASE(test_port_61, i8042),          CASE(test_pvpanic_capabilities, pvpanic),
-		CASE(test_pvpanic_events, pvpanic), CASE(test_pvpanic_widths, pvpanic),
+		CASE(test_power_reset, power),
+		CASE(test_power_sleep, power),
+		CASE(test_power_widths, power),
+		CASE(test_power_button, power),
+		CASE(test_power_generation, power),
+		CASE(test_power_restored, power),
+		CASE(test_power_hostile_state, power),
+		CASE(test_rtc_restored, rtc),
+		CASE(test_rtc_hostile_state, rtc),
+		CASE(test_power_version_1, power),
+		CASE(test_rtc_calendar, rtc),
+		CASE(test_rtc_out_of_range, rtc),
+		CASE(test_rtc_formats, rtc),
+		CASE(test_rtc_registers, rtc),
+		CASE(test_rtc_every_index, rtc),
+		CASE(test_rtc_consistent, rtc),
+		CASE(test_i8042_reset, i8042),
+		CASE(test_i8042_probe, i8042),
+		CASE(test_i8042_storm, i8042),
+		CASE(test_port_61, i8042),
+		CASE(test_pvpanic_capabilities, pvpanic),
+		CASE(test_pvpanic_events, pvpanic),
+		CASE(test_pvpanic_widths, pvpanic),
 		cmocka_unit_test(test_table),
 	};
 
