@@ -511,6 +511,7 @@ static void test_discard_in_a_file(void **state)
 	struct stat st;
 
 	(void)state;
+	r->kind = MEM_SHARED;
 	r->fd = memfd_create("ram", MFD_CLOEXEC);
 	assert_true(r->fd >= 0);
 	assert_int_equal(ftruncate(r->fd, (off_t)r->size), 0);
