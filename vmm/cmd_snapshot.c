@@ -15,7 +15,7 @@
 #include "save_link.h"
 #include "signals.h"
 #include "snapshot_dir.h"
-#include "zz_stub.h"
+#include "snapshot_dump.h"
 #include "snapshot_merge.h"
 #include "snapshot_take.h"
 #include "supervisor.h"

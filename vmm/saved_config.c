@@ -98,6 +98,16 @@ const struct state_table saved_port_table = TABLE("config-port", struct saved_po
 const struct state_table saved_publish_table = TABLE("config-publish", struct saved_publish, publish_fields);
 const struct state_table saved_memory_table = TABLE("memory", struct saved_memory, memory_fields);
 
+bool saved_is_text(const struct state_table *table, const struct state_field *field)
+{
+	if (field->type != STATE_BYTES)
+		return false;
+	if (table == &saved_net_table)
+		return strcmp(field->name, "mac") != 0;
+	return table == &saved_machine_table || table == &saved_disk_table || table == &saved_share_table ||
+	       table == &saved_port_table || table == &saved_publish_table;
+}
+
 /* ---- writing ---- */
 
 void saved_config_name(char name[static SAVED_NAME_BYTES], const char *kind, unsigned index)

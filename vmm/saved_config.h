@@ -68,4 +68,7 @@ int saved_memory_get(struct snapshot *snapshot, struct saved_memory *ret_memory,
 extern const struct state_table saved_machine_table, saved_disk_table, saved_net_table, saved_share_table,
 	saved_port_table, saved_publish_table, saved_memory_table;
 
+/* True for bytes in one of these tables that are a text, for those who print them. */
+bool saved_is_text(const struct state_table *table, const struct state_field *field);
+
 #endif

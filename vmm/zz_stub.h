@@ -4,5 +4,4 @@
 int disk_file_open_as(struct disk_file *ret, const struct config_disk *d, int fd, uint64_t size, struct err *err);
 int disk_file_open_copy(struct disk_file *ret, const struct config_disk *d, int fd, const char *dir, struct err *err);
 const char *disk_file_scratch_dir(void);
-int snapshot_dump(const char *dir, struct err *err);
 #endif

@@ -28,7 +28,7 @@ static const struct state_field disk_fields[] = {
 	STATE_FIELD(struct disk_state, STATE_U8, 3, 1, read_only, 1, 0),
 };
 
-static const struct state_table disk_state_table = {
+const struct state_table virtio_blk_state_table = {
 	.name = "virtio-blk",
 	.version = 1,
 	.count = ARRAY_SIZE(disk_fields),
@@ -107,7 +107,7 @@ void blk_save(struct virtio_dev *dev, struct snapshot_writer *writer, const char
 	char section[SNAPSHOT_MAX_NAME];
 
 	section_name(section, name);
-	snapshot_put(writer, section, &disk_state_table, &st);
+	snapshot_put(writer, section, &virtio_blk_state_table, &st);
 }
 
 int blk_load(struct virtio_dev *dev, struct snapshot *snapshot, const char *name, struct err *err)
@@ -118,7 +118,7 @@ int blk_load(struct virtio_dev *dev, struct snapshot *snapshot, const char *name
 	int r;
 
 	section_name(section, name);
-	r = snapshot_get(snapshot, section, &disk_state_table, &st, err);
+	r = snapshot_get(snapshot, section, &virtio_blk_state_table, &st, err);
 	if (r < 0)
 		return r;
 	if (st.size != b->size)

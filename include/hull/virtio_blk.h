@@ -24,6 +24,9 @@ struct virtio_blk_params {
 
 extern const struct virtio_type virtio_blk_type;
 
+/* What of a disk a snapshot's guest has been told. */
+extern const struct state_table virtio_blk_state_table;
+
 /*
  * True while writes wait for space, until type->resume(). A frozen device does not come to rest
  * meanwhile: whoever waits for that gives up; loop_signal() tells. Device's lock.
