@@ -234,19 +234,46 @@ uint8_t net_guest_vlan(struct net_guest *g, uint8_t cmd, unsigned id)
 
 /* ---- setting up ---- */
 
-void net_guest_init(struct net_guest *g, enum virtio_rig_transport transport, unsigned pairs, uint16_t mtu)
+static struct virtio_net_params make_params(struct net_guest *g, unsigned pairs, const uint8_t *mac)
 {
-	struct virtio_net_params params = {
-		.backend = &g->net.backend, .name = "net0", .pairs = pairs, .mtu = mtu};
+	struct virtio_net_params params = {.backend = &g->net.backend, .name = "net0", .pairs = pairs};
 
-	memcpy(params.mac, net_guest_mac, sizeof(net_guest_mac));
-	g->net.loop = NULL;
-	virtio_rig_init(&g->rig, transport, &virtio_net_type, &params);
+	memcpy(params.mac, mac, sizeof(params.mac));
+	return params;
+}
+
+/* The device is there. */
+static void meet(struct net_guest *g, unsigned pairs)
+{
 	g->net.loop = &g->rig.loop;
 	g->rig.loop.now = manual_clock;
 	g->pairs = pairs;
 	g->ram = (uint8_t *)((uintptr_t)virtio_rig_ram(&g->rig, RIG_RAM, RIG_RAM_SIZE) - RIG_RAM);
+}
+
+void net_guest_init(struct net_guest *g, enum virtio_rig_transport transport, unsigned pairs, uint16_t mtu)
+{
+	struct virtio_net_params params = make_params(g, pairs, net_guest_mac);
+
+	params.mtu = mtu;
+	g->net.loop = NULL;
+	virtio_rig_init(&g->rig, transport, &virtio_net_type, &params);
+	meet(g, pairs);
 	net_guest_restart(g, 0);
+}
+
+void net_guest_init_copy(struct net_guest *g, const struct net_guest *from, const uint8_t *new_mac)
+{
+	struct virtio_net_params params = make_params(g, from->pairs, new_mac ? new_mac : net_guest_mac);
+
+	params.new_mac = new_mac;
+	g->net.loop = NULL;
+	virtio_rig_init_bare(&g->rig, from->rig.transport, &virtio_net_type, &params);
+	meet(g, from->pairs);
+	g->features = from->features;
+	memcpy(g->next_desc, from->next_desc, sizeof(g->next_desc));
+	memcpy(g->next_buffer, from->next_buffer, sizeof(g->next_buffer));
+	g->next_out = from->next_out;
 }
 
 void net_guest_remake(struct net_guest *g, unsigned pairs, uint16_t mtu)

@@ -57,6 +57,9 @@ int net_guest_teardown(void **state);
 
 /* Makes a device on g->net, which is there, and starts it; or another one in its place. */
 void net_guest_init(struct net_guest *g, enum virtio_rig_transport transport, unsigned pairs, uint16_t mtu);
+/* A device like that of `from` for its snapshot, which no driver has found; `new_mac`: one of its own, or
+ * NULL. */
+void net_guest_init_copy(struct net_guest *g, const struct net_guest *from, const uint8_t *new_mac);
 void net_guest_remake(struct net_guest *g, unsigned pairs, uint16_t mtu);
 
 /* Resets and starts: with the same features, or with all that are offered but those `without`. */

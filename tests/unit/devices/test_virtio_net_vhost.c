@@ -24,6 +24,7 @@
 #include "hull/virtio_net.h"
 #include "mem_net.h"
 #include "rig_cases.h"
+#include "snapshot_rig.h"
 #include "virtio_driver.h"
 
 #define FEATURE(bit_) (UINT64_C(1) << (bit_))
@@ -441,13 +442,184 @@ static void test_create_fails(void **state)
 	vhosts[0] = kept;
 }
 
+/* ---- snapshots ---- */
+
+/* Frozen, nobody has the rings: they say where the kernel was, and it goes on from there. */
+static void test_freeze(void **state)
+{
+	struct fx *fx = *state;
+	struct virtio_dev *dev = fx->rig.dev;
+
+	assert_int_equal(set_pairs(fx, 2), VIRTIO_NET_OK);
+	put_packet(fx, 1);
+	served = 1;
+	virtio_rig_freeze(&fx->rig);
+	assert_false(vhosts[0].started || vhosts[1].started);
+	for (unsigned q = 0; q < 2 * PAIRS; q++)
+		assert_int_equal(dev->queues[q].vq.st.next_avail, 1);
+	put_packet(fx, 1);
+	mem_net_let_go(&fx->net, 10);
+	virtio_rig_run(&fx->rig);
+	assert_int_equal(fx->net.sent_count, 0);
+	assert_int_equal(fx->net.receives, 0);
+	/* The interrupts move meanwhile. */
+	if (fx->rig.transport == RIG_PCI) {
+		uint64_t entry = fx->rig.msix_table + 2 * PCI_MSIX_ENTRY_SIZE; /* of queue 1 */
+
+		virtio_rig_write(&fx->rig, entry + PCI_MSIX_ENTRY_VECTOR_CTRL, 4,
+				 PCI_MSIX_ENTRY_CTRL_MASKBIT);
+	}
+	virtio_rig_thaw(&fx->rig);
+	virtio_rig_run(&fx->rig);
+	for (unsigned p = 0; p < PAIRS; p++) {
+		assert_true(vhosts[p].started);
+		assert_int_equal(vhosts[p].starts, 2);
+		assert_int_equal(vhosts[p].features, fx->rig.features);
+	}
+	for (unsigned q = 0; q < 2 * PAIRS; q++)
+		assert_false(dev->queues[q].listening);
+	assert_int_equal(vhosts[0].rings[1].call_fd, -1);
+	assert_int_equal(vhosts[1].rings[1].call_fd >= 0, fx->rig.transport == RIG_PCI);
+	assert_int_equal(fx->net.sent_count, 0);
+	/* What is not in use is not started. */
+	assert_int_equal(set_pairs(fx, 1), VIRTIO_NET_OK);
+	virtio_rig_freeze(&fx->rig);
+	virtio_rig_thaw(&fx->rig);
+	assert_true(vhosts[0].started);
+	assert_false(vhosts[1].started);
+}
+
+/* The kernel may refuse the rings that it had. */
+static void test_thaw_refused(void **state)
+{
+	struct fx *fx = *state;
+
+	put_packet(fx, 0);
+	virtio_rig_freeze(&fx->rig);
+	start_error = -ENOMEM;
+	virtio_rig_thaw(&fx->rig);
+	assert_false(vhosts[0].started);
+	virtio_rig_run(&fx->rig);
+	assert_int_equal(fx->net.sent_count, 1);
+}
+
+/* One that its driver has given up is frozen and thawed, too, and stays as it is. */
+static void test_freeze_failed(void **state)
+{
+	struct fx *fx = *state;
+	uint8_t status = virtio_rig_status(&fx->rig);
+
+	virtio_rig_set_status(&fx->rig, status | VIRTIO_CONFIG_S_FAILED);
+	virtio_rig_freeze(&fx->rig);
+	virtio_rig_thaw(&fx->rig);
+	assert_int_equal(vhosts[0].starts, 1);
+	assert_false(vhosts[0].started);
+}
+
+static void test_restored(void **state)
+{
+	struct fx *fx = *state;
+	const enum virtio_rig_transport transport = fx->rig.transport;
+	struct virtio_net_params params = make_params(fx);
+	struct rig_snapshot snap;
+
+	assert_int_equal(set_pairs(fx, 2), VIRTIO_NET_OK);
+	put_packet(fx, 0);
+	put_packet(fx, 0);
+	served = 1;
+	virtio_rig_freeze(&fx->rig);
+	rig_snapshot_take(&snap, &fx->rig);
+	virtio_rig_finish(&fx->rig);
+	assert_int_equal(alive, 0);
+	virtio_rig_init_bare(&fx->rig, transport, &virtio_net_type, &params);
+	fx->ram = (uint8_t *)((uintptr_t)virtio_rig_ram(&fx->rig, RIG_RAM, RIG_RAM_SIZE) - RIG_RAM);
+	virtio_rig_restore(&fx->rig, &snap);
+	virtio_rig_run(&fx->rig);
+	for (unsigned p = 0; p < PAIRS; p++) {
+		assert_true(vhosts[p].started);
+		assert_int_equal(vhosts[p].features, fx->rig.features);
+		for (unsigned i = 0; i < 2; i++) {
+			assert_int_equal(vhosts[p].rings[i].vq->st.next_avail, 1);
+			assert_int_equal(vhosts[p].rings[i].call_fd,
+					 virtio_queue_irq_fd(fx->rig.dev, 2 * p + i));
+			assert_int_equal(vhosts[p].rings[i].call_fd >= 0, transport == RIG_PCI);
+		}
+	}
+	assert_int_equal(fx->net.pairs, 2);
+	assert_int_equal(fx->net.sent_count, 0);
+	rig_snapshot_free(&snap);
+}
+
+/* A rig of its own without vhost, like that of `fx`. */
+static struct fx *make_plain(struct fx *fx)
+{
+	struct fx *plain = calloc(1, sizeof(*plain));
+	struct virtio_net_params params;
+
+	assert_non_null(plain);
+	mem_net_init(&plain->net, PAIRS);
+	params = make_params(plain);
+	params.vhost_fds = NULL;
+	virtio_rig_init_bare(&plain->rig, fx->rig.transport, &virtio_net_type, &params);
+	plain->net.loop = &plain->rig.loop;
+	plain->ram = (uint8_t *)((uintptr_t)virtio_rig_ram(&plain->rig, RIG_RAM, RIG_RAM_SIZE) - RIG_RAM);
+	return plain;
+}
+
+/* Where there is no vhost, packets go on the slow way; a driver that has less with vhost does not. */
+static void test_restored_elsewhere(void **state)
+{
+	struct fx *fx = *state, *plain = make_plain(fx);
+	const enum virtio_rig_transport transport = fx->rig.transport;
+	struct virtio_net_params params = make_params(fx);
+	struct rig_snapshot snap;
+	struct err err = {0};
+	uint32_t id, len;
+
+	put_packet(fx, 0);
+	rig_snapshot_of(&snap, &fx->rig);
+	virtio_rig_restore(&plain->rig, &snap);
+	rig_snapshot_free(&snap);
+	virtio_rig_run(&plain->rig);
+	assert_int_equal(plain->net.sent_count, 1);
+	assert_true(virtio_rig_reap(&plain->rig, 1, &id, &len));
+	put_packet(plain, 0);
+	assert_int_equal(plain->net.sent_count, 2);
+
+	/* The other way: this one was offered more, has it now, and is given to the kernel. */
+	virtio_rig_start(&plain->rig, UINT64_MAX, 0);
+	assert_true(plain->rig.features & FEATURE(VIRTIO_RING_F_INDIRECT_DESC));
+	rig_snapshot_of(&snap, &plain->rig);
+	virtio_rig_finish(&plain->rig);
+	mem_net_finish(&plain->net);
+	free(plain);
+	virtio_rig_finish(&fx->rig);
+	virtio_rig_init_bare(&fx->rig, transport, &virtio_net_type, &params);
+	assert_true(rig_snapshot_load(&snap, &fx->rig, &err) < 0);
+	assert_non_null(strstr(err.msg, "here: indirect_desc"));
+	rig_snapshot_free(&snap);
+	virtio_rig_finish(&fx->rig);
+	virtio_rig_init(&fx->rig, transport, &virtio_net_type, &params);
+}
+
 static const struct rig_case cases[] = {
-	RIG_CASE(test_start),           RIG_CASE(test_reset),
-	RIG_CASE(test_pairs),           RIG_CASE(test_half_a_pair),
-	RIG_CASE(test_refused),         RIG_CASE(test_interrupts),
-	RIG_CASE(test_interrupt_moved), RIG_CASE(test_broken),
-	RIG_CASE(test_failed),          RIG_CASE(test_pairs_round_by_round),
-	RIG_CASE(test_broken_control),  RIG_CASE(test_create_fails),
+	RIG_CASE(test_start),
+	RIG_CASE(test_reset),
+	RIG_CASE(test_pairs),
+	RIG_CASE(test_half_a_pair),
+	RIG_CASE(test_refused),
+	RIG_CASE(test_interrupts),
+	RIG_CASE(test_interrupt_moved),
+	RIG_CASE(test_broken),
+	RIG_CASE(test_failed),
+	RIG_CASE(test_pairs_round_by_round),
+	RIG_CASE(test_broken_control),
+	RIG_CASE(test_create_fails),
+	RIG_CASE(test_freeze),
+	RIG_CASE(test_thaw_refused),
+	RIG_CASE(test_freeze_failed),
+	RIG_CASE(test_restored),
+	RIG_CASE(test_restored_elsewhere),
 };
 
 int main(void)
