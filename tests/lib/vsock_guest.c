@@ -51,16 +51,34 @@ void vsock_guest_answer(struct vsock_guest *g, uint64_t token, int fd)
 
 /* ---- life ---- */
 
+static const struct vsock_host_ops host_ops = {.connect = on_connect};
+
+static struct virtio_vsock_params make_params(struct vsock_guest *g, uint64_t cid, int listen_fd)
+{
+	memset(g, 0, sizeof(*g));
+	g->host = (struct vsock_host){.ops = &host_ops, .listen_fd = listen_fd};
+	g->buf_alloc = VSOCK_GUEST_BUFFER;
+	g->cid = cid;
+	return (struct virtio_vsock_params){.cid = cid, .host = &g->host, .wide_port = VSOCK_GUEST_WIDE};
+}
+
+void vsock_guest_init_copy(struct vsock_guest *g, const struct vsock_guest *from, uint64_t cid, int listen_fd)
+{
+	const struct virtio_vsock_params params = make_params(g, cid, listen_fd);
+
+	g->buf_alloc = from->buf_alloc;
+	g->tx_head = from->tx_head;
+	g->held = from->held;
+	memcpy(g->held_heads, from->held_heads, sizeof(g->held_heads));
+	virtio_rig_init_bare(&g->rig, from->rig.transport, &virtio_vsock_type, &params);
+	g->ram = (uint8_t *)virtio_rig_ram(&g->rig, RIG_RAM, RIG_RAM_SIZE) - RIG_RAM;
+}
+
 void vsock_guest_init_beside(struct vsock_guest *g, struct virtio_rig *other,
 			     enum virtio_rig_transport transport, int listen_fd)
 {
-	static const struct vsock_host_ops ops = {.connect = on_connect};
-	const struct virtio_vsock_params params = {
-		.cid = VSOCK_GUEST_CID, .host = &g->host, .wide_port = VSOCK_GUEST_WIDE};
+	const struct virtio_vsock_params params = make_params(g, VSOCK_GUEST_CID, listen_fd);
 
-	memset(g, 0, sizeof(*g));
-	g->host = (struct vsock_host){.ops = &ops, .listen_fd = listen_fd};
-	g->buf_alloc = VSOCK_GUEST_BUFFER;
 	virtio_rig_init_beside(&g->rig, other, transport, &virtio_vsock_type, &params);
 	g->ram = (uint8_t *)virtio_rig_ram(&g->rig, RIG_RAM, RIG_RAM_SIZE) - RIG_RAM;
 }
@@ -97,7 +115,7 @@ struct virtio_vsock_hdr vsock_guest_header(const struct vsock_guest *g, unsigned
 					   uint32_t host_port)
 {
 	return (struct virtio_vsock_hdr){
-		.src_cid = VSOCK_GUEST_CID,
+		.src_cid = g->cid,
 		.dst_cid = VIRTIO_VSOCK_HOST_CID,
 		.src_port = guest_port,
 		.dst_port = host_port,
@@ -107,11 +125,10 @@ struct virtio_vsock_hdr vsock_guest_header(const struct vsock_guest *g, unsigned
 	};
 }
 
-void vsock_guest_send(struct vsock_guest *g, const struct virtio_vsock_hdr *header, const void *data,
-		      uint32_t len)
+void vsock_guest_put(struct vsock_guest *g, const struct virtio_vsock_hdr *header, const void *data,
+		     uint32_t len)
 {
 	const struct rig_buf bufs[] = {{VSOCK_GUEST_TX, HEADER, false}, {VSOCK_GUEST_TX + 64, len, false}};
-	uint32_t id, used;
 
 	assert_true(len <= VSOCK_GUEST_MAX_SEND + 1024);
 	memcpy(g->ram + VSOCK_GUEST_TX, header, HEADER);
@@ -120,10 +137,23 @@ void vsock_guest_send(struct vsock_guest *g, const struct virtio_vsock_hdr *head
 	virtio_rig_chain(&g->rig, VSOCK_TX_QUEUE, g->tx_head, bufs, len ? 2 : 1);
 	virtio_rig_avail(&g->rig, VSOCK_TX_QUEUE, g->tx_head);
 	virtio_rig_kick(&g->rig, VSOCK_TX_QUEUE);
+}
+
+void vsock_guest_take_back(struct vsock_guest *g)
+{
+	uint32_t id, used;
+
 	assert_true(virtio_rig_reap(&g->rig, VSOCK_TX_QUEUE, &id, &used));
 	assert_int_equal(id, g->tx_head);
 	assert_int_equal(used, 0);
 	g->tx_head = (uint16_t)((g->tx_head + 2) % g->rig.rings[VSOCK_TX_QUEUE].size);
+}
+
+void vsock_guest_send(struct vsock_guest *g, const struct virtio_vsock_hdr *header, const void *data,
+		      uint32_t len)
+{
+	vsock_guest_put(g, header, data, len);
+	vsock_guest_take_back(g);
 }
 
 void vsock_guest_op(struct vsock_guest *g, unsigned op, uint32_t guest_port, uint32_t host_port,
@@ -148,7 +178,7 @@ bool vsock_guest_receive(struct vsock_guest *g, struct vsock_packet *p)
 	memcpy(p->data, g->ram + at + 64, len - HEADER);
 	p->used_len = len;
 	assert_int_equal(p->header.len, len - HEADER);
-	assert_int_equal(p->header.dst_cid, VSOCK_GUEST_CID);
+	assert_int_equal(p->header.dst_cid, g->cid);
 	g->held_heads[g->held++] = (uint16_t)id;
 	if (!g->hold_rx)
 		vsock_guest_release(g);

@@ -44,6 +44,7 @@ struct vsock_guest {
 	uint8_t *ram;                                              /* where guest address 0 would be */
 	struct vsock_guest_connect connects[VSOCK_GUEST_CONNECTS]; /* not answered: a ring */
 	unsigned connects_first, connects_count;
+	uint64_t cid;       /* of the guest, as its driver knows it */
 	int answer;         /* connects are answered at once, from inside, with this -errno; 0: they wait */
 	uint32_t buf_alloc; /* what headers say */
 	bool hold_rx;       /* buffers are not given back to the device */
@@ -62,6 +63,9 @@ void vsock_guest_init(struct vsock_guest *g, enum virtio_rig_transport transport
 /* As virtio_rig_init_beside(). */
 void vsock_guest_init_beside(struct vsock_guest *g, struct virtio_rig *other,
 			     enum virtio_rig_transport transport, int listen_fd);
+/* A device like that of `from` for its snapshot, which no driver has found; `cid`: the guest's there. */
+void vsock_guest_init_copy(struct vsock_guest *g, const struct vsock_guest *from, uint64_t cid,
+			   int listen_fd);
 void vsock_guest_finish(struct vsock_guest *g);
 
 /* A reset and a start, and all buffers for receiving. */
@@ -73,7 +77,11 @@ struct virtio_vsock_hdr vsock_guest_header(const struct vsock_guest *g, unsigned
 /* Sends it with `len` bytes behind it, whatever it says of them, and steps the loop. The chain comes back. */
 void vsock_guest_send(struct vsock_guest *g, const struct virtio_vsock_hdr *header, const void *data,
 		      uint32_t len);
-/* Both in one. */
+/* The same without waiting for the chain, which is asked for later: one at a time. */
+void vsock_guest_put(struct vsock_guest *g, const struct virtio_vsock_hdr *header, const void *data,
+		     uint32_t len);
+void vsock_guest_take_back(struct vsock_guest *g);
+/* A packet of nothing but a header, from end to end. */
 void vsock_guest_op(struct vsock_guest *g, unsigned op, uint32_t guest_port, uint32_t host_port,
 		    uint32_t flags);
 /* Takes the next packet. False: there is none. */
