@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "hull/arch.h"
 #include "hull/device.h"
 #include "hull/i6300esb.h"
 #include "hull/msix.h"
@@ -39,10 +40,13 @@ static const struct state_table *device_table_at(unsigned *index)
 
 const struct state_table *snapshot_table_at(unsigned index)
 {
+	const struct state_table *table;
+
 	if (index < ARRAY_SIZE(tables))
 		return tables[index];
 	index -= (unsigned)ARRAY_SIZE(tables);
-	return device_table_at(&index);
+	table = device_table_at(&index);
+	return table ? table : arch_state_table(index);
 }
 
 const struct state_table *snapshot_table_find(const char *kind)

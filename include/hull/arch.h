@@ -123,4 +123,7 @@ int arch_vcpu_load(struct vcpu *vcpu, struct snapshot *snapshot, struct err *err
 int arch_clocks_load(struct vm *vm, struct vcpu *vcpus, unsigned count, struct snapshot *snapshot,
 		     struct err *err);
 
+/* The tables by which all of these sections are written: number `index`, from 0; NULL behind the last. */
+const struct state_table *arch_state_table(unsigned index);
+
 #endif

@@ -95,6 +95,7 @@ struct core_state {
 	uint64_t ssp; /* shadow stack pointer */
 };
 
+extern const struct state_table model_table;  /* save_cpuid.c */
 extern const struct state_table regs_table;   /* struct kvm_regs */
 extern const struct state_table sregs_table;  /* struct kvm_sregs2 */
 extern const struct state_table events_table; /* struct kvm_vcpu_events */

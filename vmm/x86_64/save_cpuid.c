@@ -20,7 +20,7 @@ static const struct state_field model_fields[] = {
 	STATE_FIELD(struct cpu_model_state, STATE_BYTES, 2, 1, rows, 0, 0),
 };
 
-static const struct state_table model_table = {
+const struct state_table model_table = {
 	.name = "x86-cpu-model",
 	.version = 1,
 	.count = ARRAY_SIZE(model_fields),
