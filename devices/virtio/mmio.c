@@ -83,6 +83,13 @@ static void config_interrupt(void *transport)
 	interrupt(transport, VIRTIO_MMIO_INT_CONFIG);
 }
 
+static bool config_pending(void *transport)
+{
+	const struct virtio_mmio *mmio = transport;
+
+	return mmio->st.interrupt_status & VIRTIO_MMIO_INT_CONFIG;
+}
+
 /* An interrupt without its reason in the status register would be none to the driver. */
 static int queue_irq_fd(void *transport, unsigned q)
 {
@@ -282,6 +289,7 @@ int virtio_mmio_create(struct virtio_mmio **ret_mmio, struct virtio_dev *dev, st
 	static const struct virtio_transport_ops ops = {
 		.queue_interrupt = queue_interrupt,
 		.config_interrupt = config_interrupt,
+		.config_pending = config_pending,
 		.queue_irq_fd = queue_irq_fd,
 		.reset = reset,
 	};

@@ -112,6 +112,12 @@ static void config_interrupt(void *transport)
 	msix_raise(&pci->msix, pci->st.config_vector);
 }
 
+/* With MSI-X no driver reads the ISR status: the bit is there from the first change on. */
+static bool config_pending(void *transport)
+{
+	return ((const struct virtio_pci *)transport)->st.isr & ISR_CONFIG;
+}
+
 /* With MSI-X, the queue's bit in the ISR status need not be set (4.1.4.5.1): the eventfd is enough. */
 static int queue_irq_fd(void *transport, unsigned q)
 {
@@ -505,6 +511,7 @@ static void reset(void *transport)
 static const struct virtio_transport_ops transport_ops = {
 	.queue_interrupt = queue_interrupt,
 	.config_interrupt = config_interrupt,
+	.config_pending = config_pending,
 	.queue_irq_fd = queue_irq_fd,
 	.reset = reset,
 };

@@ -496,9 +496,10 @@ static int restore_queue(struct virtio_dev *dev, struct virtq *vq)
 
 /*
  * An interrupt may have been written to its eventfd, but not have reached the guest's interrupt
- * controller when that was saved: KVM takes it from there in its own time, and nothing tells when. So each is
- * raised once more. Drivers must live with interrupts that have no cause (virtio 1.2, 2.7.7.1), and with as
- * many devices as there are it is not worth to guess which of them may be left out.
+ * controller when that was saved: KVM takes it from there in its own time, and nothing tells when. So each
+ * is raised once more. Drivers must live with interrupts of queues that have no cause (virtio 1.2,
+ * 2.7.7.1), and to guess which may be left out is not worth it. Of the configuration the transport
+ * knows more, and some drivers say something about each.
  */
 static void interrupt_again(struct virtio_dev *dev)
 {
@@ -506,7 +507,8 @@ static void interrupt_again(struct virtio_dev *dev)
 		if (dev->queues[q].vq.st.ready)
 			virtio_queue_signal(dev, q);
 	}
-	config_interrupt(dev);
+	if (has_driver(dev) && dev->transport_ops->config_pending(dev->transport))
+		config_interrupt(dev);
 }
 
 int virtio_restored(struct virtio_dev *dev, struct err *err)

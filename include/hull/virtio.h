@@ -130,6 +130,8 @@ struct virtio_queue {
 struct virtio_transport_ops {
 	void (*queue_interrupt)(void *transport, unsigned q);
 	void (*config_interrupt)(void *transport);
+	/* Whether the registers say that one was raised and not acknowledged: so it may not have come. */
+	bool (*config_pending)(void *transport);
 	/*
 	 * The eventfd that interrupts the driver for queue `q` without any help of ours, or
 	 * -1 while there is none: no vector, a masked one, or a register that must be set, too.
@@ -285,8 +287,8 @@ int virtio_load(struct virtio_dev *dev, struct snapshot *snapshot, const char *n
 
 /*
  * After state was loaded, the transport's as well: maps the rings again, starts, and has all queues looked
- * at. Raises each interrupt that the driver may wait for, so the interrupt controllers must have their
- * state by then, those of the vCPUs, too. -EINVAL: the state is not possible.
+ * at. Raises each interrupt that the driver may wait for once more, so the interrupt controllers must have
+ * their state by then, those of the vCPUs, too. -EINVAL: the state is not possible.
  */
 int virtio_restored(struct virtio_dev *dev, struct err *err);
 
