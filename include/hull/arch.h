@@ -91,15 +91,17 @@ void arch_vcpu_dump(const struct vcpu *vcpu, char *buf, size_t len);
 /* What a snapshot is of. */
 enum snapshot_arch arch_snapshot(void);
 
-/* The sections "cpu-model" and, for each vCPU, "cpuN/...". Any thread. */
+/* The section "cpu-model". Any thread. */
 void arch_cpu_model_save(const struct arch_cpu_model *model, struct snapshot_writer *writer);
-void arch_vcpu_save(struct vcpu *vcpu, struct snapshot_writer *writer);
 
 /*
  * "clock" (the guest's and the host's, of one moment) and "irqchip/...". After the devices have stopped to
- * interrupt.
+ * interrupt, and before arch_vcpu_save(): what the I/O APIC still hands over is in a local APIC then.
  */
 void arch_vm_save(struct vm *vm, struct snapshot_writer *writer);
+
+/* "cpuN/...". Any thread. */
+void arch_vcpu_save(struct vcpu *vcpu, struct snapshot_writer *writer);
 
 /*
  * The model that the snapshot's guest has seen, instead of arch_cpu_model_create(). Errors: -ENOTSUP names
@@ -108,17 +110,25 @@ void arch_vm_save(struct vm *vm, struct snapshot_writer *writer);
 int arch_cpu_model_load(struct arch_cpu_model **ret_model, const struct vm *vm, unsigned cpus,
 			struct snapshot *snapshot, struct err *err);
 
-/* Interrupt controllers, after vm_create_irqchip() and instead of arch_irqchip_init(). */
-int arch_vm_load(struct vm *vm, struct snapshot *snapshot, struct err *err);
-
-/* All of a vCPU's registers but its clocks, after arch_vcpu_init() and instead of arch_vcpu_boot(). */
+/*
+ * All of a vCPU's registers but its clocks, after arch_vcpu_init() and instead of arch_vcpu_boot(). Before
+ * any device may interrupt: the local APIC is replaced. Errors: -EINVAL, impossible; -ENOTSUP, not with this
+ * host's CPU or KVM.
+ */
 int arch_vcpu_load(struct vcpu *vcpu, struct snapshot *snapshot, struct err *err);
+
+/*
+ * Interrupt controllers, after vm_create_irqchip() and arch_vcpu_load() of all vCPUs, as what waits in the
+ * I/O APIC goes to them at once; instead of arch_irqchip_init().
+ */
+int arch_vm_load(struct vm *vm, struct snapshot *snapshot, struct err *err);
 
 /*
  * The clocks of the VM and of its `count` vCPUs, as the last thing before the guest runs: they go on
  * from what they were, by the time that has passed since. So the guest's wall clock is right without
  * its doing; it is told that it was stopped. A host whose clock is behind the snapshot's: as if no time
- * had passed.
+ * had passed. Writes into guest memory, which is complete by now. Errors: -EINVAL, impossible, or more than
+ * ten years; -ENOTSUP, this host can give the guest neither its TSC's frequency nor one that is near.
  */
 int arch_clocks_load(struct vm *vm, struct vcpu *vcpus, unsigned count, struct snapshot *snapshot,
 		     struct err *err);

@@ -268,9 +268,9 @@ static struct snapshot *save(struct machine *m, struct err *err)
 	if (snapshot_writer_create(&writer, err) < 0)
 		return NULL;
 	arch_cpu_model_save(m->model, writer);
+	arch_vm_save(&m->vm, writer);
 	for (unsigned i = 0; i < m->cpus; i++)
 		arch_vcpu_save(&m->vcpus[i], writer);
-	arch_vm_save(&m->vm, writer);
 	if (snapshot_writer_finish(writer, &bytes, &len, err) == 0)
 		snapshot_open(&snapshot, bytes, len, err);
 	snapshot_writer_destroy(writer);
@@ -387,12 +387,13 @@ static void test_pvclock(struct machine *a, struct machine *b, bool used)
 
 /* ---- tests ---- */
 
-static bool prepare(struct machine *m, int kvm_fd, unsigned cpus, struct err *err)
+/* `started` of the vCPUs run; the others wait for INIT and SIPI. */
+static bool prepare(struct machine *m, int kvm_fd, unsigned cpus, unsigned started, struct err *err)
 {
 	if (machine_init(m, kvm_fd, cpus, NULL, err) < 0 || arch_irqchip_init(&m->vm, err) < 0)
 		return false;
 	put_guest(m);
-	for (unsigned i = 0; i < cpus; i++) {
+	for (unsigned i = 0; i < started; i++) {
 		if (set_cpu(m, i) < 0)
 			return false;
 	}
@@ -438,7 +439,7 @@ static void test_copy(int kvm_fd, unsigned cpus)
 	struct machine a = {0}, b = {0};
 	struct snapshot *snapshot = NULL, *again = NULL;
 	struct err err = {0};
-	bool ok = prepare(&a, kvm_fd, cpus, &err), pvclock = false;
+	bool ok = prepare(&a, kvm_fd, cpus, cpus, &err), pvclock = false;
 
 	printf("# %u vCPUs\n", cpus);
 	if (ok) {
@@ -494,7 +495,7 @@ static void test_timer(int kvm_fd, uint64_t after_ms, bool late, const char *nam
 	struct err err = {0};
 	struct kvm_regs regs = {0};
 	uint64_t deadline = 0;
-	bool ok = prepare(&a, kvm_fd, 1, &err);
+	bool ok = prepare(&a, kvm_fd, 2, 1, &err);
 
 	if (ok && vm_check(&a.vm, KVM_CAP_TSC_DEADLINE_TIMER) <= 0) {
 		skip(name, "this KVM has no such timer");
@@ -506,7 +507,7 @@ static void test_timer(int kvm_fd, uint64_t after_ms, bool late, const char *nam
 		usleep(2000 * (unsigned)after_ms);
 	ok = ok && one_msr(&a.vcpus[0], KVM_GET_MSRS, MSR_DEADLINE, &deadline) == 0 && deadline != 0;
 	ok = ok && copy(&b, &a, kvm_fd, &snapshot, &err) == 0 &&
-	     arch_clocks_load(&b.vm, b.vcpus, 1, snapshot, &err) == 0;
+	     arch_clocks_load(&b.vm, b.vcpus, 2, snapshot, &err) == 0;
 	ok = ok && step(&b, 0) == PORT_TIMER && get64(&b, DATA + 32) >= deadline && steps(&b, 0, 100);
 	ok = ok && ioctl(b.vcpus[0].fd, KVM_GET_REGS, &regs) == 0 && regs.rbx == 1;
 	report(ok, name, &err);
@@ -547,7 +548,8 @@ static void test_altered(int kvm_fd)
 	struct snapshot *good = NULL;
 	struct err err = {0};
 	unsigned errors = 0, loaded = 0;
-	bool ok = prepare(&a, kvm_fd, 1, &err) && steps(&a, 0, 50) && copy(&b, &a, kvm_fd, &good, &err) == 0;
+	bool ok =
+		prepare(&a, kvm_fd, 1, 1, &err) && steps(&a, 0, 50) && copy(&b, &a, kvm_fd, &good, &err) == 0;
 
 	for (unsigned i = 0; ok && i < snapshot_count(good); i++) {
 		const size_t len = snapshot_section(good, i).len, by = 1 + len / 200;

@@ -131,6 +131,14 @@ static void signature(const struct kvm_cpuid2 *c, uint32_t function, const enum 
 	ret[12] = '\0';
 }
 
+/* A snapshot may claim anything. */
+static bool is_text(const char *s)
+{
+	while (*s >= ' ' && *s <= '~')
+		s++;
+	return *s == '\0';
+}
+
 static int compare_vendor(const struct kvm_cpuid2 *wanted, const struct kvm_cpuid2 *here, struct err *err)
 {
 	static const enum cpuid_register vendor[] = {CPUID_EBX, CPUID_EDX, CPUID_ECX};
@@ -140,8 +148,8 @@ static int compare_vendor(const struct kvm_cpuid2 *wanted, const struct kvm_cpui
 	signature(wanted, 0, vendor, a);
 	signature(here, 0, vendor, b);
 	if (memcmp(a, b, sizeof(a)) != 0)
-		return err_set(err, -ENOTSUP, "the guest has seen a CPU of %s, and this host's is of %s", a,
-			       b);
+		return err_set(err, -ENOTSUP, "the guest has seen a CPU of %s, and this host's is of %s",
+			       is_text(a) ? a : "nobody", b);
 	signature(wanted, LEAF_KVM, hypervisor, a);
 	signature(here, LEAF_KVM, hypervisor, b);
 	if (memcmp(a, b, sizeof(a)) != 0)

@@ -76,13 +76,11 @@ enum {
 
 struct xsave_state {
 	uint32_t length; /* bytes that KVM has given */
-	uint32_t unused;
-	_Alignas(64) uint8_t data[XSAVE_BYTES];
+	uint8_t data[XSAVE_BYTES];
 };
 
 struct nested_state {
 	uint32_t length; /* 0: this KVM has none */
-	uint32_t unused;
 	uint8_t data[NESTED_BYTES];
 };
 

@@ -7,6 +7,7 @@
 #include "hull/arch.h"
 #include "hull/util.h"
 #include "x86_64/cpuid_model.h"
+#include "x86_64/save.h"
 
 enum { ROW_WORDS = 7 }; /* function, index, flags, EAX, EBX, ECX, EDX */
 

@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
@@ -217,17 +218,16 @@ static int set_mp_state(const struct vcpu *vcpu, const struct core_state *core, 
 
 static int get_nested(const struct vcpu *vcpu, struct nested_state *ret, struct err *err)
 {
-	const int size = vm_check(vcpu->vm, KVM_CAP_NESTED_STATE);
-	_Alignas(8) struct nested_state state = {0};
-	struct kvm_nested_state *header = (struct kvm_nested_state *)state.data;
+	const struct kvm_nested_state room = {.size = NESTED_BYTES};
+	struct kvm_nested_state header;
 
-	if (size <= 0)
+	if (!has(vcpu, KVM_CAP_NESTED_STATE))
 		return 0;
-	header->size = NESTED_BYTES;
-	if (ioctl(vcpu->fd, KVM_GET_NESTED_STATE, header) < 0)
+	memcpy(ret->data, &room, sizeof(room));
+	if (ioctl(vcpu->fd, KVM_GET_NESTED_STATE, ret->data) < 0)
 		return err_errno(err, -errno, "nested guests of vCPU %u", vcpu->index);
-	state.length = header->size;
-	*ret = state;
+	memcpy(&header, ret->data, sizeof(header));
+	ret->length = header.size;
 	return nested_check(ret, err);
 }
 
