@@ -175,6 +175,7 @@ void machine_collect(struct machine *m, struct snapshot_writer *w)
 	machine_nets_describe(m->nets, &extra);
 	saved_config_put(w, m->config, &extra);
 	arch_cpu_model_save(m->model, w);
+	arch_vm_save(&m->vm, w);
 	for (unsigned i = 0; i < m->vcpu_count; i++)
 		arch_vcpu_save(&m->vcpus[i], w);
 	collect_platform(m, w);
@@ -188,7 +189,6 @@ void machine_collect(struct machine *m, struct snapshot_writer *w)
 			virtio_mmio_save(slot->virtio->mmio, w, slot->name);
 	}
 	machine_extras_save(m->extras, w);
-	arch_vm_save(&m->vm, w);
 }
 
 /* ---- and back ---- */
@@ -276,10 +276,12 @@ static int load_devices(struct machine *m, struct snapshot *s, struct err *err)
 
 int machine_load(struct machine *m, struct snapshot *s, struct err *err)
 {
-	int r = arch_vm_load(&m->vm, s, err);
+	int r = 0;
 
 	for (unsigned i = 0; i < m->vcpu_count && r == 0; i++)
 		r = arch_vcpu_load(&m->vcpus[i], s, err);
+	if (r == 0)
+		r = arch_vm_load(&m->vm, s, err);
 	if (r == 0)
 		r = load_devices(m, s, err);
 	if (r == 0)
