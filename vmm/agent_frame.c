@@ -32,6 +32,8 @@ static bool is_valid(uint32_t type, uint32_t len)
 		       len <= sizeof(struct agent_failed) + AGENT_MAX_TEXT;
 	case AGENT_NOTE:
 		return len >= 1 && len <= AGENT_MAX_TEXT;
+	case AGENT_DONE:
+		return len == 0;
 	case AGENT_STDOUT:
 	case AGENT_STDERR:
 		return len <= AGENT_MAX_DATA;

@@ -49,6 +49,7 @@ enum { CID_ANY = -1 };
 struct agent {
 	int signals;
 	int listener;         /* -1: none */
+	const char *dhcp;     /* the interface that was configured, or "" */
 	struct session *main; /* also in the list; NULL: beside an init */
 	bool settled;         /* nothing is left to be written */
 	struct session *sessions[SESSIONS_MAX];
@@ -164,7 +165,7 @@ static int listen_for_host(void)
 
 static struct session *add_session(struct agent *a, int fd, bool is_main)
 {
-	struct session *s = session_create(fd, is_main);
+	struct session *s = session_create(fd, is_main, a->dhcp);
 
 	if (s)
 		a->sessions[a->count++] = s;
@@ -220,9 +221,10 @@ static void tidy(struct agent *a)
 			session_expired(s);
 		/*
 		 * The host has closed, or has gone. Until then the machine stays, however long that takes: a
-		 * host whose reader is slow has the last output still on its way through the device.
+		 * host whose reader is slow has the last output still on its way through the device. A copy
+		 * of the machine stays as long as COMMAND runs.
 		 */
-		if (s == a->main && s->fd < 0)
+		if (s == a->main && s->fd < 0 && (!s->deserted || s->state == SESSION_DONE))
 			power_off(a);
 		if (s->state == SESSION_DRAINED) {
 			if (s == a->main) {
@@ -231,6 +233,8 @@ static void tidy(struct agent *a)
 				a->settled = true;
 			}
 			session_finish(s);
+			if (s == a->main && s->fd < 0)
+				power_off(a);
 		}
 		if (s->state == SESSION_OVER) {
 			session_destroy(s);
@@ -310,9 +314,9 @@ static void watch_children(struct agent *a)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-void agent_run_machine(void)
+void agent_run_machine(const char *dhcp)
 {
-	struct agent a = {.listener = -1};
+	struct agent a = {.listener = -1, .dhcp = dhcp};
 	int fd;
 
 	watch_children(&a);
@@ -348,9 +352,9 @@ static void be_left_alone(char *name)
 		dup2(null, i);
 }
 
-void agent_serve(char *name)
+void agent_serve(char *name, const char *dhcp)
 {
-	struct agent a = {.listener = -1};
+	struct agent a = {.listener = -1, .dhcp = dhcp};
 
 	watch_children(&a);
 	a.listener = listen_for_host();

@@ -6,14 +6,17 @@
 #ifndef INIT_AGENT_H
 #define INIT_AGENT_H
 
-/* As PID 1: connects to the host, which has the machine's one command, and serves others beside it. */
-void agent_run_machine(void) __attribute__((noreturn));
+/*
+ * As PID 1: connects to the host, which has the machine's one command, and serves others beside it. `dhcp` is
+ * the interface that start_network() has configured, or "".
+ */
+void agent_run_machine(const char *dhcp) __attribute__((noreturn));
 
 /*
  * As a child of PID 1, before that becomes the root's init: serves commands of the host until the
  * machine ends. `name` is argv[0] of this process: it becomes one that init leaves alone.
  */
-void agent_serve(char *name) __attribute__((noreturn));
+void agent_serve(char *name, const char *dhcp) __attribute__((noreturn));
 
 /*
  * For a PID 1 that cannot go on before it is the agent: if hull waits for one, tells it `text`, which becomes

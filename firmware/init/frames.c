@@ -39,6 +39,18 @@ static bool length_fits(uint32_t type, uint32_t len)
 	case AGENT_SIGNAL:
 	case AGENT_CLOSED:
 		return len == 4;
+	case AGENT_HOSTNAME:
+		return len >= 1 && len <= AGENT_MAX_HOSTNAME;
+	case AGENT_MACHINE_ID:
+		return len == AGENT_ID_DIGITS;
+	case AGENT_SEED:
+		return len >= 1 && len <= AGENT_MAX_SEED;
+	case AGENT_CLOCK:
+		return len == sizeof(uint64_t);
+	case AGENT_MAC:
+		return len == sizeof(struct agent_mac);
+	case AGENT_IDENTIFY:
+		return len == 0;
 	default:
 		return false;
 	}
@@ -179,4 +191,108 @@ void request_free(struct request *request)
 	free(request->user);
 	free(request->dir);
 	memset(request, 0, sizeof(*request));
+}
+
+bool request_is_empty(const struct request *request)
+{
+	return request->arg_count == 0 && request->env_count == 0 && !request->user && !request->dir;
+}
+
+/* ---- what the machine is to become ---- */
+
+bool identity_has(uint32_t type)
+{
+	return type >= AGENT_HOSTNAME && type <= AGENT_IDENTIFY;
+}
+
+static bool is_alphanumeric(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static int take_hostname(struct identity *identity, const struct frame *frame)
+{
+	const char *name = (const char *)frame->data;
+
+	if (identity->hostname[0] || !is_alphanumeric(name[0]))
+		return -EPROTO;
+	for (uint32_t i = 0; i < frame->len; i++) {
+		if (!is_alphanumeric(name[i]) && name[i] != '-' && name[i] != '.' && name[i] != '_')
+			return -EPROTO;
+	}
+	memcpy(identity->hostname, name, frame->len);
+	return 0;
+}
+
+static int take_machine_id(struct identity *identity, const struct frame *frame)
+{
+	bool zero = true;
+
+	if (identity->machine_id[0])
+		return -EPROTO;
+	for (uint32_t i = 0; i < frame->len; i++) {
+		uint8_t c = frame->data[i];
+
+		if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f'))
+			return -EPROTO;
+		zero = zero && c == '0';
+	}
+	if (zero)
+		return -EPROTO;
+	memcpy(identity->machine_id, frame->data, frame->len);
+	return 0;
+}
+
+static int take_seed(struct identity *identity, const struct frame *frame)
+{
+	if (identity->seed_len > 0)
+		return -EPROTO;
+	memcpy(identity->seed, frame->data, frame->len);
+	identity->seed_len = frame->len;
+	return 0;
+}
+
+static int take_clock(struct identity *identity, const struct frame *frame, uint64_t now_ns)
+{
+	uint64_t ns = frame_u32(frame, 0) | (uint64_t)frame_u32(frame, 4) << 32;
+
+	if (identity->clock_ns > 0 || ns == 0 || ns > INT64_MAX)
+		return -EPROTO;
+	identity->clock_ns = ns;
+	identity->clock_at_ns = now_ns;
+	return 0;
+}
+
+static int take_mac(struct identity *identity, const struct frame *frame)
+{
+	static const uint8_t zero[6];
+	struct agent_mac mac;
+
+	memcpy(&mac, frame->data, sizeof(mac));
+	if (identity->mac_count == AGENT_MAX_MACS || mac.fresh[0] & 1 ||
+	    memcmp(mac.fresh, zero, sizeof(zero)) == 0)
+		return -EPROTO;
+	identity->macs[identity->mac_count++] = mac;
+	return 0;
+}
+
+int identity_take(struct identity *identity, const struct frame *frame, uint64_t now_ns)
+{
+	identity->begun = true;
+	switch (frame->type) {
+	case AGENT_HOSTNAME:
+		return take_hostname(identity, frame);
+	case AGENT_MACHINE_ID:
+		return take_machine_id(identity, frame);
+	case AGENT_SEED:
+		return take_seed(identity, frame);
+	case AGENT_CLOCK:
+		return take_clock(identity, frame, now_ns);
+	case AGENT_MAC:
+		return take_mac(identity, frame);
+	case AGENT_IDENTIFY:
+		return 1;
+	default:
+		return -EPROTO;
+	}
 }

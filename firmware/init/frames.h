@@ -21,7 +21,7 @@ enum {
 
 /* One frame to the agent; `data` points into the caller's buffer. */
 struct frame {
-	uint32_t type; /* AGENT_ARG to AGENT_CLOSED */
+	uint32_t type; /* AGENT_ARG to AGENT_IDENTIFY */
 	uint32_t len;
 	const uint8_t *data;
 };
@@ -46,6 +46,19 @@ struct request {
  */
 int frame_next(const uint8_t *buf, size_t have, struct frame *ret);
 
+/* What the machine is to become. Zeroed: nothing yet. */
+struct identity {
+	bool begun;                            /* a frame of it has come */
+	char hostname[AGENT_MAX_HOSTNAME + 1]; /* "": stays as it is; so below */
+	char machine_id[AGENT_ID_DIGITS + 1];
+	uint8_t seed[AGENT_MAX_SEED];
+	uint32_t seed_len;
+	uint64_t clock_ns;    /* since the epoch; 0: stays */
+	uint64_t clock_at_ns; /* of CLOCK_MONOTONIC, when that came */
+	struct agent_mac macs[AGENT_MAX_MACS];
+	unsigned mac_count;
+};
+
 /* The u32 at byte `at` of a frame that has one there. */
 uint32_t frame_u32(const struct frame *frame, size_t at);
 
@@ -64,6 +77,18 @@ size_t frame_put_u32(uint8_t *to, uint32_t type, uint32_t value);
  * unknown flags; -ENOMEM.
  */
 int request_take(struct request *request, const struct frame *frame);
+
+/* True: nothing of a request has come. */
+bool request_is_empty(const struct request *request);
+
+/* True: a frame for identity_take(). */
+bool identity_has(uint32_t type);
+
+/*
+ * Takes such a frame at `now_ns` of CLOCK_MONOTONIC. Returns 1: it was IDENTIFY; 0: more is to come; -EPROTO:
+ * twice, too many, or no such name, id, time or address.
+ */
+int identity_take(struct identity *identity, const struct frame *frame, uint64_t now_ns);
 
 /* Frees what it holds and zeroes it. */
 void request_free(struct request *request);

@@ -164,11 +164,11 @@ int main(int argc, char **argv)
 	enter_root(&settings);
 	mount_shares(&settings);
 	if (settings.command)
-		agent_run_machine();
+		agent_run_machine(settings.dhcp);
 	if (settings.agent) {
 		pid = fork();
 		if (pid == 0)
-			agent_serve(argc < 1 ? NULL : argv[0]);
+			agent_serve(argc < 1 ? NULL : argv[0], settings.dhcp);
 		if (pid < 0)
 			say("the agent cannot be started: %s", strerror(errno));
 	}

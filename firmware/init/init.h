@@ -20,12 +20,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
 	WORD_MAX = 1024,
 	PATH_WORD_MAX = 4096,
 	TAG_MAX = 37, /* with its end: 36 bytes at most (virtio 1.2, 5.11.4) */
 	SHARES_MAX = 16,
+	IF_NAME_MAX = 15,
 };
 
 #define RESOLV_CONF "/resolv.conf" /* of this stage: what the DHCP server said */
@@ -95,6 +97,13 @@ void mount_root(const struct settings *settings, const char *target);
 
 /* Loopback, and the interface of settings->dhcp; says why when it cannot (net.c). */
 void start_network(const struct settings *settings);
+
+/*
+ * The first interface with the address `old`, if there is one, gets `fresh`. When it is `dhcp`, and its link
+ * is up, the DHCP server is asked again, and addresses, route and name servers become what it says (net.c).
+ * -ETIMEDOUT: it does not answer; -errno.
+ */
+int change_mac(const uint8_t old[static 6], const uint8_t fresh[static 6], const char *dhcp);
 
 /*
  * Shows the name servers in the root at `target` (net.c). False: there they are a link, and

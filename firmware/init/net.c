@@ -22,7 +22,13 @@
 #include "dhcp.h"
 #include "init.h"
 
-enum { WAIT_MS = 2000 };
+enum {
+	WAIT_MS = 2000,
+	HARDWARE_ETHERNET = 1, /* ARPHRD_ETHER */
+};
+
+/* The first line of what this program writes: then it may write it again. */
+static const char by_hull[] = "# by hull, from DHCP\n";
 
 static struct sockaddr as_sockaddr(uint32_t address)
 {
@@ -104,13 +110,14 @@ static int set_addresses(int fd, const char *interface, const struct dhcp_lease 
 	return result < 0 ? result : add_route(fd, interface, 0, 0, lease->router);
 }
 
-/* What the root's /etc/resolv.conf will be, until the guest ends. */
-static void write_resolv_conf(const struct dhcp_lease *lease)
+/* What the root's /etc/resolv.conf will be, until the guest ends, or is. */
+static void write_resolv_conf(const char *path, const struct dhcp_lease *lease)
 {
-	FILE *f = fopen(RESOLV_CONF, "we");
+	FILE *f = fopen(path, "we");
 
 	if (!f)
 		return;
+	fputs(by_hull, f);
 	for (unsigned i = 0; i < lease->dns_count; i++) {
 		char text[INET_ADDRSTRLEN];
 
@@ -119,23 +126,30 @@ static void write_resolv_conf(const struct dhcp_lease *lease)
 	fclose(f);
 }
 
-static int configure(int fd, const char *interface)
+/* Of an interface that is up. */
+static int ask_dhcp(int fd, const char *interface, struct dhcp_lease *ret_lease)
 {
 	struct ifreq r = request(interface);
+	int result;
+
+	if (ioctl(fd, SIOCGIFHWADDR, &r) < 0)
+		return -errno;
+	result = dhcp_get(interface, (const uint8_t *)r.ifr_hwaddr.sa_data, ret_lease);
+	return result < 0 ? result : set_addresses(fd, interface, ret_lease);
+}
+
+static int configure(int fd, const char *interface)
+{
 	struct dhcp_lease lease;
 	int result;
 
 	if (!wait_for_interface(interface))
 		return -ENODEV;
 	result = bring_up(fd, interface);
-	if (result == 0 && ioctl(fd, SIOCGIFHWADDR, &r) < 0)
-		result = -errno;
 	if (result == 0)
-		result = dhcp_get(interface, (const uint8_t *)r.ifr_hwaddr.sa_data, &lease);
+		result = ask_dhcp(fd, interface, &lease);
 	if (result == 0)
-		result = set_addresses(fd, interface, &lease);
-	if (result == 0)
-		write_resolv_conf(&lease);
+		write_resolv_conf(RESOLV_CONF, &lease);
 	return result;
 }
 
@@ -207,4 +221,98 @@ void write_name_servers(const char *text)
 	}
 	if (chdir("/") < 0)
 		die("/: %s", strerror(errno));
+}
+
+/* ---- another address ---- */
+
+/* The name of the first interface with that address; false: there is none. */
+static bool find_interface(int fd, const uint8_t mac[static 6], char ret_name[static IFNAMSIZ])
+{
+	struct if_nameindex *list = if_nameindex();
+	bool found = false;
+
+	for (const struct if_nameindex *i = list; i && i->if_index && !found; i++) {
+		struct ifreq r = request(i->if_name);
+
+		found = ioctl(fd, SIOCGIFHWADDR, &r) == 0 && r.ifr_hwaddr.sa_family == HARDWARE_ETHERNET &&
+			memcmp(r.ifr_hwaddr.sa_data, mac, 6) == 0;
+		if (found)
+			memcpy(ret_name, r.ifr_name, IFNAMSIZ);
+	}
+	if (list)
+		if_freenameindex(list);
+	return found;
+}
+
+static int set_flags(int fd, const char *interface, int flags)
+{
+	struct ifreq r = request(interface);
+
+	r.ifr_flags = (short)flags;
+	return ioctl(fd, SIOCSIFFLAGS, &r) < 0 ? -errno : 0;
+}
+
+/* Some drivers want the interface down, which costs it its routes. */
+static int set_mac(int fd, const char *interface, const uint8_t mac[static 6])
+{
+	struct ifreq state = request(interface);
+	struct ifreq r = request(interface);
+	int result = 0;
+
+	r.ifr_hwaddr.sa_family = HARDWARE_ETHERNET;
+	memcpy(r.ifr_hwaddr.sa_data, mac, 6);
+	if (ioctl(fd, SIOCSIFHWADDR, &r) == 0)
+		return 0;
+	if (errno != EBUSY || ioctl(fd, SIOCGIFFLAGS, &state) < 0)
+		return -errno;
+	result = set_flags(fd, interface, state.ifr_flags & ~IFF_UP);
+	if (result < 0)
+		return result;
+	if (ioctl(fd, SIOCSIFHWADDR, &r) < 0)
+		result = -errno;
+	set_flags(fd, interface, state.ifr_flags);
+	return result;
+}
+
+/* The file may be the root's by now, and its init have made another of it. */
+static void renew_resolv_conf(const struct dhcp_lease *lease)
+{
+	static const char path[] = "/etc/resolv.conf";
+
+	if (strncmp(read_file(path), by_hull, strlen(by_hull)) == 0)
+		write_resolv_conf(path, lease);
+}
+
+static int renew(int fd, const char *interface)
+{
+	struct ifreq r = request(interface);
+	struct dhcp_lease lease;
+	int result;
+
+	if (ioctl(fd, SIOCGIFFLAGS, &r) < 0)
+		return -errno;
+	if (!(r.ifr_flags & IFF_UP) || !(r.ifr_flags & IFF_RUNNING))
+		return 0;
+	result = ask_dhcp(fd, interface, &lease);
+	if (result == 0)
+		renew_resolv_conf(&lease);
+	return result;
+}
+
+int change_mac(const uint8_t old[static 6], const uint8_t fresh[static 6], const char *dhcp)
+{
+	char name[IFNAMSIZ];
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int result = 0;
+
+	if (fd < 0)
+		return errno == EAFNOSUPPORT ? 0 : -errno; /* no network in this kernel */
+	if (find_interface(fd, old, name)) {
+		if (memcmp(old, fresh, 6) != 0)
+			result = set_mac(fd, name, fresh);
+		if (result == 0 && strcmp(name, dhcp) == 0)
+			result = renew(fd, name);
+	}
+	close(fd);
+	return result;
 }

@@ -52,6 +52,20 @@ static void signal_group(const struct session *s, int signal)
 		kill(s->command.pid, signal);
 }
 
+/*
+ * Of COMMAND a copy of the machine has the process, and not the one who started it: virtio has reset the
+ * connection, which is not what the kernel says of one that was closed. It goes on: what the machine was
+ * warmed up with may be just that, and the copy is for other commands.
+ */
+static bool desert(struct session *s, int error)
+{
+	if (!s->main || (error != ENOTCONN && error != ECONNRESET) || s->state == SESSION_REQUEST)
+		return false;
+	close_fd(&s->fd);
+	s->deserted = true;
+	return true;
+}
+
 /* The connection has ended, or deserves to. */
 static void lose(struct session *s)
 {
@@ -80,9 +94,12 @@ static void flush(struct session *s)
 		} else if (n < 0 && errno == EINTR) {
 			continue;
 		} else {
-			if (n < 0 && errno != EAGAIN)
+			if (n == 0 || errno == EAGAIN)
+				return;
+			if (!desert(s, errno)) {
 				lose(s);
-			return;
+				return;
+			}
 		}
 	}
 	s->out_at = 0;
@@ -120,6 +137,11 @@ static void fail(struct session *s, const struct command_failure *failure)
 	command_close(&s->command);
 	request_free(&s->request);
 	s->state = SESSION_DONE;
+}
+
+static void put_note(struct session *s, const struct command_failure *told)
+{
+	s->out_len += frame_put(s->out + s->out_len, AGENT_NOTE, told->text, (uint32_t)strlen(told->text));
 }
 
 /* ---- the command's output ---- */
@@ -281,6 +303,35 @@ static int start(struct session *s)
 	return 0;
 }
 
+static int identify(struct session *s)
+{
+	struct command_failure failure;
+
+	if (!identity_start(&s->identity, s->dhcp, &s->command, &failure))
+		fail(s, &failure);
+	else
+		s->state = SESSION_IDENTIFYING;
+	explicit_bzero(&s->identity, sizeof(s->identity)); /* the seed is nobody else's */
+	return 0;
+}
+
+/* What is to be run, or what the machine is to become: not both. */
+static int take_request(struct session *s, const struct frame *frame)
+{
+	struct timespec now;
+	int r;
+
+	if (!identity_has(frame->type)) {
+		r = s->identity.begun ? -EPROTO : request_take(&s->request, frame);
+		return r == 1 ? start(s) : r;
+	}
+	if (s->main || !request_is_empty(&s->request))
+		return -EPROTO;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	r = identity_take(&s->identity, frame, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+	return r == 1 ? identify(s) : r;
+}
+
 static int take_running(struct session *s, const struct frame *frame)
 {
 	uint32_t value = frame->type == AGENT_SIGNAL || frame->type == AGENT_CLOSED ? frame_u32(frame, 0) : 0;
@@ -315,12 +366,11 @@ static int take_running(struct session *s, const struct frame *frame)
 
 static int take_frame(struct session *s, const struct frame *frame)
 {
-	int r;
-
 	switch (s->state) {
 	case SESSION_REQUEST:
-		r = request_take(&s->request, frame);
-		return r == 1 ? start(s) : r;
+		return take_request(s, frame);
+	case SESSION_IDENTIFYING:
+		return -EPROTO;
 	case SESSION_STARTING:
 	case SESSION_RUNNING:
 		return take_running(s, frame);
@@ -343,7 +393,8 @@ static void read_socket(struct session *s)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		lose(s);
+		if (n == 0 || !desert(s, errno))
+			lose(s);
 		return;
 	}
 	s->in_len += (size_t)n;
@@ -369,8 +420,7 @@ static void take_start(struct session *s)
 	enum command_begin what;
 
 	while ((what = command_started(&s->command, &told)) == COMMAND_NOTES)
-		s->out_len +=
-			frame_put(s->out + s->out_len, AGENT_NOTE, told.text, (uint32_t)strlen(told.text));
+		put_note(s, &told);
 	if (what == COMMAND_FAILED)
 		fail(s, &told);
 	if (what != COMMAND_RUNS)
@@ -381,10 +431,29 @@ static void take_start(struct session *s)
 	s->state = SESSION_RUNNING;
 }
 
+/* Nothing is heard of it but the end. */
+static void take_identified(struct session *s)
+{
+	struct command_failure told;
+	enum identity_end what;
+
+	while ((what = identity_ended(&s->command, &told)) == IDENTITY_NOTES)
+		put_note(s, &told);
+	if (what == IDENTITY_FAILED)
+		fail(s, &told);
+	if (what != IDENTITY_DONE)
+		return;
+	s->out_len += frame_put(s->out + s->out_len, AGENT_DONE, NULL, 0);
+	command_close(&s->command);
+	s->state = SESSION_DONE;
+}
+
 void session_reaped(struct session *s, int status)
 {
 	if (s->state == SESSION_STARTING)
 		take_start(s);
+	if (s->state == SESSION_IDENTIFYING)
+		take_identified(s);
 	if (s->state == SESSION_LOST) {
 		kill(-s->command.pid, SIGKILL); /* what is left of its group */
 		s->state = SESSION_OVER;
@@ -418,6 +487,7 @@ void session_expired(struct session *s)
 void session_poll(const struct session *s, struct pollfd fds[static SESSION_FDS])
 {
 	bool room = s->out_len == 0 && s->state == SESSION_RUNNING;
+	bool starts = s->state == SESSION_STARTING || s->state == SESSION_IDENTIFYING;
 
 	/*
 	 * A descriptor of no interest now is left out: poll(2) would report its end all the same, and
@@ -426,8 +496,7 @@ void session_poll(const struct session *s, struct pollfd fds[static SESSION_FDS]
 	fds[AT_SOCKET] = (struct pollfd){.fd = s->fd, .events = POLLIN};
 	if (s->out_len > 0)
 		fds[AT_SOCKET].events |= POLLOUT;
-	fds[AT_START] =
-		(struct pollfd){.fd = s->state == SESSION_STARTING ? s->command.start : -1, .events = POLLIN};
+	fds[AT_START] = (struct pollfd){.fd = starts ? s->command.start : -1, .events = POLLIN};
 	fds[AT_IN] = (struct pollfd){.fd = s->pending_len > 0 ? s->command.in : -1, .events = POLLOUT};
 	for (int i = 0; i < 2; i++)
 		fds[AT_OUT + i] = (struct pollfd){.fd = room ? s->command.out[i] : -1, .events = POLLIN};
@@ -437,6 +506,8 @@ void session_work(struct session *s, const struct pollfd fds[static SESSION_FDS]
 {
 	if (fds[AT_START].revents && s->state == SESSION_STARTING)
 		take_start(s);
+	if (fds[AT_START].revents && s->state == SESSION_IDENTIFYING)
+		take_identified(s);
 	if (fds[AT_IN].revents && s->pending_len > 0)
 		write_pending(s);
 	if (fds[AT_SOCKET].revents & ~POLLOUT && s->fd >= 0)
@@ -453,7 +524,7 @@ void session_work(struct session *s, const struct pollfd fds[static SESSION_FDS]
 	drain(s);
 }
 
-struct session *session_create(int fd, bool is_main)
+struct session *session_create(int fd, bool is_main, const char *dhcp)
 {
 	struct session *s = malloc(sizeof(*s));
 
@@ -465,6 +536,7 @@ struct session *session_create(int fd, bool is_main)
 	memset(s, 0, offsetof(struct session, in));
 	s->fd = fd;
 	s->main = is_main;
+	s->dhcp = dhcp;
 	s->command = (struct command){.in = -1, .out = {-1, -1}, .terminal = -1, .start = -1};
 	s->deadline = clock_ms() + SESSION_REQUEST_MS;
 	put_u32(s, AGENT_HELLO, AGENT_VERSION);

@@ -13,6 +13,7 @@
 
 #include "command.h"
 #include "frames.h"
+#include "identity.h"
 
 enum {
 	SESSION_CONTROL_ROOM = 1024, /* for frames beside one of output */
@@ -22,12 +23,13 @@ enum {
 };
 
 enum session_state {
-	SESSION_REQUEST,  /* collects what is to be run */
-	SESSION_STARTING, /* has a process that may not become the program */
+	SESSION_REQUEST,     /* collects what is to be run */
+	SESSION_IDENTIFYING, /* has a process that gives the machine its identity */
+	SESSION_STARTING,    /* has a process that may not become the program */
 	SESSION_RUNNING,
 	SESSION_DRAINING, /* it has ended; its last output is on the way */
 	SESSION_DRAINED,  /* the agent may end the machine, then calls session_finish() */
-	SESSION_DONE,     /* EXITED or FAILED is on the way: the host closes */
+	SESSION_DONE,     /* EXITED, FAILED or DONE is on the way: the host closes */
 	SESSION_LOST,     /* no connection any more, but a process until `deadline` */
 	SESSION_OVER,     /* to be freed */
 };
@@ -38,10 +40,13 @@ enum { SESSION_FDS = 5 };
 struct session {
 	enum session_state state;
 	bool main;
+	bool deserted; /* COMMAND goes on in a machine that was restored: nobody is connected */
 	int fd;
-	long deadline;   /* milliseconds of clock_ms(), in SESSION_REQUEST and SESSION_LOST */
-	uint32_t status; /* for EXITED */
+	const char *dhcp; /* the interface that this program has configured, or "" */
+	long deadline;    /* milliseconds of clock_ms(), in SESSION_REQUEST and SESSION_LOST */
+	uint32_t status;  /* for EXITED */
 	struct request request;
+	struct identity identity;
 	struct command command;
 
 	uint32_t credit; /* bytes that the host may still send */
@@ -62,8 +67,11 @@ struct session {
 /* Milliseconds of a clock that only goes forward. */
 long clock_ms(void);
 
-/* Takes a connection, which must not block, and says HELLO. NULL: no memory, and `fd` is closed. */
-struct session *session_create(int fd, bool is_main);
+/*
+ * Takes a connection, which must not block, and says HELLO. `dhcp`, see identity_start(), stays the caller's.
+ * NULL: no memory, and `fd` is closed.
+ */
+struct session *session_create(int fd, bool is_main, const char *dhcp);
 
 /* Closes and frees; a process that is left is killed. NULL is fine. */
 void session_destroy(struct session *s);

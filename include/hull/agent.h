@@ -15,11 +15,23 @@
  *	agent -> host   STDOUT, STDERR (with a terminal STDOUT only), in the order in which they were read;
  *	                EXITED after the last of them, and nothing more
  *
+ * Identity (`hull restore`, `hull fork`): a copy of a machine becomes another one. The host connects as for a
+ *further command, and says
+ *
+ *	host -> agent   HOSTNAME, MACHINE_ID, SEED, CLOCK, each once or not at all, MAC...; then IDENTIFY
+ *	agent -> host   FAILED, and nothing more; or, behind a NOTE or none, DONE, and nothing more
+ *
+ * All of it is tried, whatever fails; FAILED has the first failure. An agent of before ends the connection at
+ *the first of these frames.
+ *
  * A first stage that cannot give COMMAND its root or its shares says HELLO and FAILED in the agent's place.
  * Credit of a terminal is given back for each STDIN at once: so the host sees that the guest takes keys.
  *
  * The end of the connection: on the agent's side the command gets SIGHUP, then is killed; on
- * the host's side the guest has gone.
+ * the host's side the guest has gone. In a machine that is restored all connections of before are reset
+ *(virtio 1.2, 5.10.6.7): commands end as above, but for COMMAND of `hull run`, which goes on, without anybody
+ *who hears it: its output is dropped, its input never ends, and when it has ended, the machine is powered
+ *off.
  *
  * A frame is a header of 8 bytes and `len` bytes. All numbers are little-endian. Standard
  * input has credit so that nothing that is sent beside it ever waits for a command that does not
@@ -42,6 +54,10 @@ enum {
 	AGENT_MAX_TEXT = 512,           /* bytes of USER, FAILED, NOTE */
 	AGENT_MAX_PATH = 4096,          /* bytes of DIR */
 	AGENT_STDIN_WINDOW = 256 << 10, /* the most credit that there is at a time, bytes */
+	AGENT_MAX_HOSTNAME = 64,        /* bytes: Linux' own limit */
+	AGENT_ID_DIGITS = 32,           /* of MACHINE_ID */
+	AGENT_MAX_SEED = 512,           /* bytes */
+	AGENT_MAX_MACS = 64,            /* MACs together */
 };
 
 enum agent_type {
@@ -56,6 +72,13 @@ enum agent_type {
 	AGENT_RESIZE,    /* struct agent_size */
 	AGENT_SIGNAL,    /* u32: a signal's number on Linux, for the command's process group */
 	AGENT_CLOSED,    /* u32: 1 or 2: nobody reads that stream of the command any more */
+	/* To the agent, of a machine's identity. */
+	AGENT_HOSTNAME,   /* begins with a letter or digit; these, dots, dashes and underscores */
+	AGENT_MACHINE_ID, /* of machine-id(5): 32 digits 0-9, a-f, not all of them 0 */
+	AGENT_SEED,  /* random bytes, 8 bits of entropy each, for the kernel's generator, which is reseeded */
+	AGENT_CLOCK, /* u64: nanoseconds since the epoch; a clock within 20 ms of it stays */
+	AGENT_MAC,   /* struct agent_mac */
+	AGENT_IDENTIFY, /* empty: do it */
 	/* To the host. */
 	AGENT_HELLO = 64, /* u32: AGENT_VERSION */
 	AGENT_FAILED,     /* struct agent_failed, then a line of text: it could not be started */
@@ -64,7 +87,8 @@ enum agent_type {
 	AGENT_STDOUT,     /* bytes */
 	AGENT_STDERR,     /* bytes */
 	AGENT_EXITED,     /* u32: its status, 0 to 255, or 128 + the signal that killed it */
-	AGENT_NOTE,       /* a line of text: it starts, but not quite as asked for; once, before STARTED */
+	AGENT_NOTE, /* a line of text: it starts, but not quite as asked for; once, before STARTED or DONE */
+	AGENT_DONE, /* empty: the machine has the identity */
 };
 
 struct agent_header {
@@ -86,8 +110,17 @@ struct agent_run {
 };
 
 /*
+ * The interface with address `old`, the first if there are several, gets `fresh`; DHCP is asked again if
+ * hull's agent had asked before. Nothing happens when no interface has it. The same address twice: only DHCP.
+ */
+struct agent_mac {
+	uint8_t old[6];
+	uint8_t fresh[6]; /* of one station, and not zero */
+};
+
+/*
  * AGENT_FAILED: `status` is 127 (no such program), 126 (cannot be executed), or 125 (user, directory, the
- * guest itself).
+ * guest itself; always for IDENTIFY).
  */
 struct agent_failed {
 	uint32_t status;

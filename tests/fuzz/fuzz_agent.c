@@ -31,7 +31,9 @@ struct target {
 /* command_start() has no other way to the target. */
 static struct {
 	int in, out[2];
-	uint8_t fails; /* 1: command_start() does; 2: command_started(); 3: it has a note */
+	uint8_t fails; /* 1: command_start() does; 2: command_started(); 3: it has a note; identities likewise
+			*/
+	bool identifies;
 } fake;
 
 static void require(bool condition)
@@ -89,6 +91,42 @@ enum command_begin command_started(struct command *command, struct command_failu
 	return fake.fails == 2 ? COMMAND_FAILED : COMMAND_RUNS;
 }
 
+bool identity_start(const struct identity *identity, const char *dhcp, struct command *ret,
+		    struct command_failure *failure)
+{
+	int report;
+
+	require(identity->begun && strlen(identity->hostname) <= AGENT_MAX_HOSTNAME && dhcp[0] == '\0');
+	require(strlen(identity->machine_id) == 0 || strlen(identity->machine_id) == AGENT_ID_DIGITS);
+	require(identity->seed_len <= AGENT_MAX_SEED && identity->mac_count <= AGENT_MAX_MACS);
+	fake.identifies = true;
+	if (fake.fails == 1) {
+		*failure = (struct command_failure){.status = 125, .text = "no"};
+		return false;
+	}
+	*ret = (struct command){.pid = PID, .in = -1, .out = {-1, -1}, .terminal = -1};
+	make_pipe(&ret->start, &report);
+	close(report);
+	return true;
+}
+
+enum identity_end identity_ended(struct command *command, struct command_failure *ret)
+{
+	if (fake.fails == 3) {
+		*ret = (struct command_failure){.status = COMMAND_NOTE, .text = "no lease"};
+		fake.fails = 0;
+		return IDENTITY_NOTES;
+	}
+	if (fake.fails == 4) {
+		fake.fails = 0;
+		return IDENTITY_BUSY;
+	}
+	close(command->start);
+	command->start = -1;
+	*ret = (struct command_failure){.status = 125, .text = "clock"};
+	return fake.fails == 2 ? IDENTITY_FAILED : IDENTITY_DONE;
+}
+
 void command_resize(const struct command *command, struct agent_size size)
 {
 	(void)command;
@@ -120,8 +158,12 @@ static void check_frame(struct target *t, uint32_t type, uint32_t len)
 	case AGENT_HELLO:
 		t->said_hello = true;
 		break;
+	case AGENT_DONE:
+		require(fake.identifies && len == 0);
+		t->said_end = true;
+		break;
 	case AGENT_STARTED:
-		require(!t->said_started);
+		require(!t->said_started && !fake.identifies);
 		t->said_started = true;
 		break;
 	case AGENT_NOTE:
@@ -263,14 +305,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = {data, size};
 	struct target *t = calloc(1, sizeof(*t));
+	uint8_t how;
 	int fds[2];
 
 	signal(SIGPIPE, SIG_IGN);
 	fake.in = fake.out[0] = fake.out[1] = -1;
 	require(t && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
-	fake.fails = fuzz_u8(&in) % 8;
+	how = fuzz_u8(&in);
+	fake.fails = how % 8;
+	fake.identifies = false;
 	t->host = fds[0];
-	t->s = session_create(fds[1], false);
+	/* COMMAND's own, sometimes. */
+	t->s = session_create(fds[1], how >= 192, "");
 	for (int i = 0; i < MAX_OPS && in.left > 0 && !is_over(t); i++) {
 		run_op(t, &in);
 		work(t);

@@ -2,7 +2,8 @@
 /*
  * Fuzzes the host's side of a command in the guest: the input is what the guest's agent says. The frames are
  * taken apart twice, at once and cut into pieces of a size of the input's choosing, to the same end; then a
- * session hears them. What it says of the end is printable and bounded, and its status is one of a process.
+ * session hears them, or who tells the guest its identity. What it says of the end is printable and bounded,
+ * and its status is one of a process.
  */
 #include "fuzz.h"
 #include "fuzz_file.h"
@@ -13,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "agent_frame.h"
+#include "agent_identity.h"
 #include "agent_session.h"
 
 enum { PATIENCE_MS = 20000 };
@@ -87,6 +89,24 @@ static void hear(const uint8_t *data, size_t size)
 	close(order.err);
 }
 
+static void identify(const uint8_t *data, size_t size)
+{
+	const struct agent_identity identity = {.hostname = "copy", .set_clock = true};
+	struct err err = {0};
+	int fds[2];
+	int r;
+
+	require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+	require(size == 0 || send(fds[1], data, size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size);
+	shutdown(fds[1], SHUT_WR);
+	r = agent_identify(fds[0], &identity, PATIENCE_MS * UINT64_C(1000000), &err);
+	require(r <= 1 && r != -ETIMEDOUT && (r == 0) == (err.msg[0] == '\0'));
+	require(strnlen(err.msg, sizeof(err.msg)) < sizeof(err.msg) &&
+		fuzz_is_text(err.msg, strlen(err.msg)));
+	close(fds[0]);
+	close(fds[1]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = {data, size};
@@ -96,5 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* Two threads each time: now and then. */
 	if (how & 0x80)
 		hear(in.data, in.left);
+	else if (how & 0x40)
+		identify(in.data, in.left);
 	return 0;
 }

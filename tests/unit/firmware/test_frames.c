@@ -30,6 +30,12 @@ static void lengths(void **state)
 		{AGENT_RESIZE, 4, 4},
 		{AGENT_SIGNAL, 4, 4},
 		{AGENT_CLOSED, 4, 4},
+		{AGENT_HOSTNAME, 1, 64},
+		{AGENT_MACHINE_ID, 32, 32},
+		{AGENT_SEED, 1, 512},
+		{AGENT_CLOCK, 8, 8},
+		{AGENT_MAC, 12, 12},
+		{AGENT_IDENTIFY, 0, 0},
 	};
 	struct frame f;
 
@@ -45,7 +51,8 @@ static void lengths(void **state)
 			assert_int_equal(next(limits[i].type, limits[i].min - 1, sizeof(big), &f), -EPROTO);
 	}
 	assert_int_equal(next(0, 0, 8, &f), -EPROTO);
-	assert_int_equal(next(AGENT_CLOSED + 1, 0, 8, &f), -EPROTO);
+	assert_int_equal(next(AGENT_IDENTIFY + 1, 0, 8, &f), -EPROTO);
+	assert_int_equal(next(AGENT_DONE, 0, 8, &f), -EPROTO);
 	assert_int_equal(next(AGENT_HELLO, 4, 12, &f), -EPROTO);
 }
 
@@ -160,12 +167,88 @@ static void too_long(void **state)
 	request_free(&r);
 }
 
+static int become(struct identity *identity, uint32_t type, const void *data, size_t len)
+{
+	const struct frame f = {.type = type, .len = (uint32_t)len, .data = data};
+
+	assert_true(identity_has(type));
+	return identity_take(identity, &f, 77);
+}
+
+static void an_identity(void **state)
+{
+	static const char name[] = "a-very.long_name.of-64-bytes.0123456789.0123456789.0123456789.ab";
+	static const uint8_t clock[] = {1, 0, 0, 0, 2, 0, 0, 0};
+	struct identity i = {.begun = false};
+
+	(void)state;
+	memset(big, 'x', AGENT_MAX_SEED);
+	assert_int_equal(become(&i, AGENT_HOSTNAME, name, 64), 0);
+	assert_int_equal(become(&i, AGENT_MACHINE_ID, "00000000000000000000000000000001", 32), 0);
+	assert_int_equal(become(&i, AGENT_SEED, big, AGENT_MAX_SEED), 0);
+	assert_int_equal(become(&i, AGENT_CLOCK, clock, 8), 0);
+	assert_int_equal(become(&i, AGENT_MAC, "abcdef\xfe\0\0\0\0\1", 12), 0);
+	assert_int_equal(become(&i, AGENT_IDENTIFY, "", 0), 1);
+	assert_true(i.begun);
+	assert_string_equal(i.hostname, name);
+	assert_string_equal(i.machine_id, "00000000000000000000000000000001");
+	assert_int_equal(i.seed_len, AGENT_MAX_SEED);
+	assert_true(i.clock_ns == 0x200000001 && i.clock_at_ns == 77);
+	assert_memory_equal(i.macs[0].old, "abcdef", 6);
+	assert_memory_equal(i.macs[0].fresh, "\xfe\0\0\0\0\1", 6);
+	/* A second one, and a host may not ask for nothing. */
+	assert_int_equal(become(&i, AGENT_HOSTNAME, "b", 1), -EPROTO);
+	assert_int_equal(become(&i, AGENT_MACHINE_ID, "00000000000000000000000000000002", 32), -EPROTO);
+	assert_int_equal(become(&i, AGENT_SEED, big, 1), -EPROTO);
+	assert_int_equal(become(&i, AGENT_CLOCK, clock, 8), -EPROTO);
+	for (unsigned k = 1; k < AGENT_MAX_MACS; k++)
+		assert_int_equal(become(&i, AGENT_MAC, "abcdef\2ghijk", 12), 0);
+	assert_int_equal(become(&i, AGENT_MAC, "abcdef\2ghijk", 12), -EPROTO);
+	assert_int_equal(i.mac_count, AGENT_MAX_MACS);
+}
+
+static void no_identity(void **state)
+{
+	static const struct {
+		uint32_t type, len;
+		const char *data;
+	} frames[] = {
+		{AGENT_HOSTNAME, 3, "a b"},
+		{AGENT_HOSTNAME, 3, "a\nb"},
+		{AGENT_HOSTNAME, 3, "a/b"},
+		{AGENT_HOSTNAME, 2, "a"}, /* with a NUL */
+		{AGENT_HOSTNAME, 2, "-a"},
+		{AGENT_HOSTNAME, 2, "_a"},
+		{AGENT_HOSTNAME, 2, ".."},
+		{AGENT_HOSTNAME, 2, "\xc3\xa4"},
+		{AGENT_MACHINE_ID, 32, "0000000000000000000000000000000g"},
+		{AGENT_MACHINE_ID, 32, "0000000000000000000000000000000A"},
+		{AGENT_MACHINE_ID, 32, "00000000000000000000000000000000"},
+		{AGENT_MACHINE_ID, 32, "0000000000000000000000000000001\n"},
+		{AGENT_CLOCK, 8, "\0\0\0\0\0\0\0"},
+		{AGENT_CLOCK, 8, "\0\0\0\0\0\0\0\x80"},
+		{AGENT_MAC, 12, "abcdef\0\0\0\0\0"},
+		{AGENT_MAC, 12, "abcdef\1hijkl"},
+		{AGENT_MAC, 12, "abcdef\xff\xff\xff\xff\xff\xff"},
+	};
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(frames) / sizeof(frames[0]); k++) {
+		struct identity i = {.begun = false};
+
+		assert_int_equal(become(&i, frames[k].type, frames[k].data, frames[k].len), -EPROTO);
+		assert_int_equal(i.mac_count, 0);
+	}
+	assert_false(identity_has(AGENT_CLOSED));
+	assert_false(identity_has(AGENT_IDENTIFY + 1));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lengths),   cmocka_unit_test(in_parts),    cmocka_unit_test(numbers),
 		cmocka_unit_test(a_request), cmocka_unit_test(out_of_turn), cmocka_unit_test(too_many),
-		cmocka_unit_test(too_long),
+		cmocka_unit_test(too_long),  cmocka_unit_test(an_identity), cmocka_unit_test(no_identity),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,7 @@ enum { PID = 4321 };
 
 /* The far ends, and what was done to the command. */
 static struct {
-	int in, out[2], start;
+	int in, out[2], start;          /* of a process that identifies `start` alone */
 	bool fails;                     /* command_start() does */
 	const char *note;               /* that command_started() has before it is content */
 	struct command_failure refusal; /* status 0: command_started() is content */
@@ -25,6 +25,9 @@ static struct {
 	char arg[16];
 	int signals[8];
 	unsigned signal_count;
+	struct identity identity;
+	enum identity_end identified; /* what identity_ended() says in the end */
+	char dhcp[16];
 } fake;
 
 int fake_kill(pid_t pid, int signal);
@@ -92,6 +95,36 @@ void command_close(struct command *command)
 	}
 }
 
+bool identity_start(const struct identity *identity, const char *dhcp, struct command *ret,
+		    struct command_failure *failure)
+{
+	if (fake.fails) {
+		*failure = (struct command_failure){.status = 125, .text = "no process"};
+		return false;
+	}
+	fake.identity = *identity;
+	snprintf(fake.dhcp, sizeof(fake.dhcp), "%s", dhcp);
+	*ret = (struct command){.pid = PID, .in = -1, .out = {-1, -1}, .terminal = -1};
+	make_pipe(&ret->start, &fake.start);
+	return true;
+}
+
+enum identity_end identity_ended(struct command *command, struct command_failure *ret)
+{
+	if (fake.note) {
+		*ret = (struct command_failure){.status = COMMAND_NOTE};
+		snprintf(ret->text, sizeof(ret->text), "%s", fake.note);
+		fake.note = NULL;
+		return IDENTITY_NOTES;
+	}
+	if (fake.identified != IDENTITY_BUSY) {
+		close(command->start);
+		command->start = -1;
+	}
+	*ret = fake.refusal;
+	return fake.identified;
+}
+
 /* ---- the host ---- */
 
 static struct session *s;
@@ -108,7 +141,7 @@ static int begin(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
 	setsockopt(fds[1], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
 	host = fds[0];
-	s = session_create(fds[1], false);
+	s = session_create(fds[1], false, "eth7");
 	signal(SIGPIPE, SIG_IGN);
 	return 0;
 }
@@ -508,15 +541,203 @@ static void slow_request(void **state)
 	assert_int_equal(s->state, SESSION_OVER);
 }
 
+/* ---- identity ---- */
+
+static const uint8_t seed[] = {9, 8, 7};
+static const uint8_t clock_frame[] = {0, 0, 0, 0, 0, 0, 0, 0x17};
+static const struct agent_mac mac = {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}};
+static const char id[] = "0123456789abcdef0123456789abcdef";
+
+static void ask_identity(void)
+{
+	hear_u32(AGENT_HELLO, AGENT_VERSION);
+	say_frame(AGENT_MAC, &mac, sizeof(mac));
+	say_frame(AGENT_SEED, seed, sizeof(seed));
+	say_frame(AGENT_HOSTNAME, "copy-7", 6);
+	say_frame(AGENT_CLOCK, clock_frame, sizeof(clock_frame));
+	say_frame(AGENT_MACHINE_ID, id, 32);
+	say_frame(AGENT_IDENTIFY, NULL, 0);
+}
+
+/* The process of an identity has said its last word. */
+static void identified(enum identity_end how)
+{
+	fake.identified = how;
+	close(fake.start);
+	fake.start = -1;
+}
+
+static void an_identity(void **state)
+{
+	static const struct identity none;
+
+	(void)state;
+	ask_identity();
+	hear_nothing();
+	assert_int_equal(s->state, SESSION_IDENTIFYING);
+	assert_string_equal(fake.identity.hostname, "copy-7");
+	assert_string_equal(fake.identity.machine_id, id);
+	assert_int_equal(fake.identity.seed_len, sizeof(seed));
+	assert_memory_equal(fake.identity.seed, seed, sizeof(seed));
+	assert_true(fake.identity.clock_ns == UINT64_C(0x17) << 56 && fake.identity.clock_at_ns > 0);
+	assert_int_equal(fake.identity.mac_count, 1);
+	assert_memory_equal(&fake.identity.macs[0], &mac, sizeof(mac));
+	assert_string_equal(fake.dhcp, "eth7");
+	assert_memory_equal(&s->identity, &none, sizeof(none)); /* the seed is the kernel's alone */
+	fake.note = "not all";
+	identified(IDENTITY_DONE);
+	hear_text(AGENT_NOTE, "not all");
+	assert_int_equal(hear(AGENT_DONE, heard), 0);
+	assert_int_equal(s->state, SESSION_DONE);
+	session_reaped(s, 0);
+	close(host);
+	host = -1;
+	work();
+	assert_int_equal(s->state, SESSION_OVER);
+	assert_int_equal(fake.signal_count, 0);
+}
+
+static void an_identity_refused(void **state)
+{
+	(void)state;
+	ask_identity();
+	fake.refusal = (struct command_failure){.status = 125, .text = "clock"};
+	fake.identified = IDENTITY_FAILED;
+	session_reaped(s, SIGKILL); /* before its word was read */
+	assert_int_equal(hear(AGENT_FAILED, heard), 4 + 5);
+	assert_memory_equal(heard, "\x7d\0\0\0clock", 9);
+	assert_int_equal(s->state, SESSION_DONE);
+	end(state);
+	begin(state);
+	fake.fails = true;
+	ask_identity();
+	assert_int_equal(hear(AGENT_FAILED, heard), 4 + 10);
+}
+
+/* A host that goes before the end: the process is ended as a command is. */
+static void an_identity_lost(void **state)
+{
+	(void)state;
+	ask_identity();
+	close(host);
+	host = -1;
+	work();
+	assert_int_equal(s->state, SESSION_LOST);
+	assert_int_equal(fake.signals[0], SIGHUP);
+	session_reaped(s, SIGHUP);
+	assert_int_equal(s->state, SESSION_OVER);
+}
+
+/* One or the other, in one go, and nothing behind it; never on COMMAND's own connection. */
+static void an_identity_out_of_turn(void **state)
+{
+	hear_u32(AGENT_HELLO, AGENT_VERSION);
+	say_frame(AGENT_ARG, "x", 1);
+	say_frame(AGENT_HOSTNAME, "a", 1);
+	assert_int_equal(s->state, SESSION_OVER);
+	end(state);
+	begin(state);
+	hear_u32(AGENT_HELLO, AGENT_VERSION);
+	say_frame(AGENT_HOSTNAME, "a", 1);
+	say_frame(AGENT_ARG, "x", 1);
+	assert_int_equal(s->state, SESSION_OVER);
+	end(state);
+	begin(state);
+	ask_identity();
+	say_frame(AGENT_IDENTIFY, NULL, 0);
+	assert_int_equal(s->state, SESSION_LOST);
+	end(state);
+	begin(state);
+	run();
+	say_frame(AGENT_IDENTIFY, NULL, 0);
+	assert_int_equal(s->state, SESSION_LOST);
+	end(state);
+	begin(state);
+	s->main = true;
+	hear_u32(AGENT_HELLO, AGENT_VERSION);
+	say_frame(AGENT_HOSTNAME, "a", 1);
+	assert_int_equal(s->state, SESSION_OVER);
+	assert_int_equal(fake.identity.hostname[0], 0);
+}
+
+/* ---- a machine that was restored ---- */
+
+/* A socket that is closed with something unread in it resets its peer, as virtio does with the vsock of a
+ * copy. */
+static void reset(void)
+{
+	type_out(0, "unread");
+	work();
+	close(host);
+	host = -1;
+	work();
+}
+
+static void command_goes_on(void **state)
+{
+	static uint8_t data[64 << 10];
+
+	(void)state;
+	s->main = true;
+	hear_u32(AGENT_HELLO, AGENT_VERSION);
+	say_frame(AGENT_ARG, "prog", 4);
+	say_frame(AGENT_RUN, "\2\0\0\0\0\0\0", 8);
+	close(fake.start);
+	fake.start = -1;
+	reset();
+	assert_int_equal(s->fd, -1);
+	assert_true(s->deserted);
+	assert_int_equal(s->state, SESSION_RUNNING);
+	assert_int_equal(fake.signal_count, 0);
+	for (int i = 0; i < 8; i++) { /* its output goes nowhere, and never stops it */
+		assert_true(write(fake.out[i & 1], data, sizeof(data)) > 0);
+		work();
+	}
+	assert_int_equal(read(fake.in, data, 1), -1);
+	assert_int_equal(errno, EAGAIN);
+	type_out(0, "last");
+	session_reaped(s, 3 << 8);
+	assert_int_equal(s->state, SESSION_DRAINED);
+	session_finish(s);
+	assert_int_equal(s->state, SESSION_DONE);
+}
+
+static void other_commands_do_not(void **state)
+{
+	(void)state;
+	run();
+	reset();
+	assert_int_equal(s->state, SESSION_LOST);
+	assert_int_equal(fake.signals[0], SIGHUP);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(noted),         CASE(keys),          CASE(a_command),      CASE(killed),
-		CASE(not_started),   CASE(not_found),     CASE(credit),         CASE(beyond_credit),
-		CASE(input_refused), CASE(closed_output), CASE(blocked_output), CASE(resize),
-		CASE(lost),          CASE(nonsense),      CASE(not_main),       CASE(slow_request),
+		CASE(noted),
+		CASE(keys),
+		CASE(a_command),
+		CASE(killed),
+		CASE(not_started),
+		CASE(not_found),
+		CASE(credit),
+		CASE(beyond_credit),
+		CASE(input_refused),
+		CASE(closed_output),
+		CASE(blocked_output),
+		CASE(resize),
+		CASE(lost),
+		CASE(nonsense),
+		CASE(not_main),
+		CASE(slow_request),
+		CASE(an_identity),
+		CASE(an_identity_refused),
+		CASE(an_identity_lost),
+		CASE(an_identity_out_of_turn),
+		CASE(command_goes_on),
+		CASE(other_commands_do_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
