@@ -201,6 +201,7 @@ static int bind_net(struct vm_config *c, const struct config_net *given, struct 
 		memcpy(n->ifname, given->ifname, sizeof(n->ifname));
 		n->fd = given->fd;
 		n->vhost = given->vhost;
+		n->new_mac = given->has_mac && memcmp(n->mac, given->mac, sizeof(n->mac)) != 0;
 		if (given->has_mac)
 			memcpy(n->mac, given->mac, sizeof(n->mac));
 		return 0;

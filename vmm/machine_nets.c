@@ -64,6 +64,7 @@ static int build_device(struct machine_nets *nets, struct machine_net *net, stru
 	params = (struct virtio_net_params){
 		.backend = net->backend,
 		.name = net->config->id,
+		.new_mac = net->config->new_mac,
 		.mtu = (uint16_t)net->config->mtu,
 		.pairs = net->pairs,
 		.vhost_fds = net->file->vhost ? net->file->vhost_fds : NULL,

@@ -8,6 +8,7 @@
 
 #include "hull/util.h"
 #include "hull/virtio.h"
+#include "hull/virtio_blk.h"
 #include "machine_disks.h"
 #include "machine_extras.h"
 #include "machine_nets.h"
@@ -49,6 +50,12 @@ static void on_late(struct loop_timer *timer)
 	loop_signal(rest->slot->virtio->dev->env.loop);
 }
 
+/* A disk that found no space on the host does not come to rest before somebody makes some. */
+static bool is_full(const struct virtio_dev *dev)
+{
+	return dev->type == &virtio_blk_type && virtio_blk_is_full(dev);
+}
+
 static int wait_for_rest(struct machine_slot *slot, struct err *err)
 {
 	const struct virtio_dev *dev = slot->virtio->dev;
@@ -56,13 +63,15 @@ static int wait_for_rest(struct machine_slot *slot, struct err *err)
 	struct rest rest = {.timer.expired = on_late, .slot = slot};
 
 	loop_timer_set(loop, &rest.timer, loop_now(loop) + rest_ns);
-	while (!virtio_is_frozen(dev) && !rest.late && loop_running(loop))
+	while (!virtio_is_frozen(dev) && !is_full(dev) && !rest.late && loop_running(loop))
 		loop_wait(loop);
 	loop_timer_cancel(loop, &rest.timer);
 	if (virtio_is_frozen(dev))
 		return 0;
 	if (!loop_running(loop))
 		return err_set(err, -ECANCELED, "the machine is ending");
+	if (is_full(dev))
+		return err_set(err, -ENOSPC, "%s waits for space on the host", slot->name);
 	return err_set(err, -ETIMEDOUT, "%s does not come to rest", slot->name);
 }
 

@@ -119,6 +119,7 @@ struct config_net {
 	int fd;                     /* NET_FD */
 	char id[CONFIG_MAX_ID + 1]; /* unique; "net0", "net1", ... */
 	bool has_mac;               /* else one is made up when the machine is built */
+	bool new_mac;               /* after a restore: it is not the one that the snapshot has */
 	uint8_t mac[6];
 	unsigned mtu;      /* 0: not given */
 	unsigned queues;   /* pairs, 1 to CONFIG_MAX_QUEUES; one per vCPU unless given, on a TAP; else 1 */

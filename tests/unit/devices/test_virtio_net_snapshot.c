@@ -15,6 +15,8 @@
 #include <cmocka.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "hull/util.h"
 #include "net_guest.h"
@@ -348,6 +350,112 @@ static void test_again_and_again(void **state)
 	finish(j.g);
 }
 
+/* ---- frames over a socket ---- */
+
+/* A guest over a back end of its own, for g->rig as its host. */
+static struct net_guest *make_streaming(struct net_guest *host, const struct net_guest *like, int fd,
+					struct net_backend **ret_backend)
+{
+	struct net_guest *g = calloc(1, sizeof(*g));
+	struct virtio_net_params params = {.name = "net1", .mac = {2}, .pairs = 1};
+
+	assert_non_null(g);
+	assert_int_equal(net_stream_create(ret_backend, &host->rig.loop, fd, NULL), 0);
+	params.backend = *ret_backend;
+	virtio_rig_init_beside(&g->rig, &host->rig, host->rig.transport, &virtio_net_type, &params);
+	g->pairs = 1;
+	g->ram = (uint8_t *)((uintptr_t)virtio_rig_ram(&g->rig, RIG_RAM, RIG_RAM_SIZE) - RIG_RAM);
+	if (!like) {
+		net_guest_restart(g, 0);
+		return g;
+	}
+	g->features = like->features;
+	memcpy(g->next_desc, like->next_desc, sizeof(g->next_desc));
+	memcpy(g->next_buffer, like->next_buffer, sizeof(g->next_buffer));
+	g->next_out = like->next_out;
+	return g;
+}
+
+static void finish_streaming(struct net_guest *g, struct net_backend *b)
+{
+	virtio_rig_check_canary(&g->rig);
+	virtio_rig_finish(&g->rig);
+	b->ops->close(b);
+	free(g);
+}
+
+/* What the peer says: a length of four bytes, in network order, and a frame. */
+static void peer_sends(struct net_guest *g, int fd, unsigned seed)
+{
+	const uint8_t length[4] = {0, 0, 0, LEN - NET_HDR_BYTES};
+	const uint8_t *packet = net_guest_make_packet(g, LEN, seed);
+
+	assert_int_equal(send(fd, length, 4, MSG_NOSIGNAL | MSG_DONTWAIT), 4);
+	assert_int_equal(send(fd, packet + NET_HDR_BYTES, LEN - NET_HDR_BYTES, MSG_NOSIGNAL | MSG_DONTWAIT),
+			 LEN - NET_HDR_BYTES);
+}
+
+static void peer_receives(struct net_guest *g, int fd, unsigned seed)
+{
+	const uint8_t *packet = net_guest_make_packet(g, LEN, seed);
+	uint8_t buf[4 + LEN - NET_HDR_BYTES];
+
+	assert_int_equal(recv(fd, buf, sizeof(buf), MSG_DONTWAIT), sizeof(buf));
+	assert_memory_equal(buf + 4, packet + NET_HDR_BYTES, LEN - NET_HDR_BYTES);
+}
+
+/* Frames that the back end has read already are there after the thaw; for the copy they are lost with the
+ * wire. */
+static void test_socket(void **state)
+{
+	struct net_guest *host = *state, *g, *copy;
+	struct net_backend *backend, *copy_backend;
+	uint64_t at = NET_GUEST_BUFFERS, copy_at;
+	struct rig_snapshot snap;
+	int fds[2], copy_fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, copy_fds), 0);
+	g = make_streaming(host, NULL, fds[0], &backend);
+	net_guest_put_buffers(g, 0, 2, BUFFER);
+	net_guest_kick(g, 0);
+	for (unsigned i = 1; i <= 3; i++)
+		peer_sends(g, fds[1], i);
+	net_guest_run(g);
+	assert_int_equal(net_guest_used_count(g, 0), 2);
+	freeze(g);
+	peer_sends(g, fds[1], 4);
+	put_packets(g, 0, 10, 2);
+	net_guest_kick(g, 1);
+	net_guest_put_buffers(g, 0, 8, BUFFER);
+	net_guest_kick(g, 0);
+	assert_int_equal(net_guest_used_count(g, 0), 2);
+	rig_snapshot_take(&snap, &g->rig);
+	thaw(g);
+	for (unsigned i = 1; i <= 4; i++)
+		net_guest_check_received(g, 0, &at, BUFFER, LEN, i);
+	peer_receives(g, fds[1], 10);
+	peer_receives(g, fds[1], 11);
+
+	copy = make_streaming(host, g, copy_fds[0], &copy_backend);
+	virtio_rig_restore(&copy->rig, &snap);
+	rig_snapshot_free(&snap);
+	peer_sends(copy, copy_fds[1], 20);
+	net_guest_run(copy);
+	peer_receives(copy, copy_fds[1], 10);
+	peer_receives(copy, copy_fds[1], 11);
+	copy_at = NET_GUEST_BUFFERS;
+	net_guest_check_received(copy, 0, &copy_at, BUFFER, LEN, 1);
+	net_guest_check_received(copy, 0, &copy_at, BUFFER, LEN, 2);
+	net_guest_check_received(copy, 0, &copy_at, BUFFER, LEN, 20);
+	finish_streaming(copy, copy_backend);
+	finish_streaming(g, backend);
+	for (unsigned i = 0; i < 2; i++) {
+		close(fds[i]);
+		close(copy_fds[i]);
+	}
+}
+
 /* ---- control ---- */
 
 static void test_command_waits(void **state)
@@ -611,6 +719,8 @@ static void test_hostile_70_false_states(void **state)
 	struct rig_snapshot snap;
 	unsigned refused, taken;
 
+	if (g->rig.transport == RIG_MMIO && !getenv("HULL_HEAVY"))
+		return; /* its own register is tried with other devices */
 	net_guest_remake(g, PAIRS, 0);
 	assert_int_equal(net_guest_set_pairs(g, 2), VIRTIO_NET_OK);
 	net_guest_rx_mode(g, VIRTIO_NET_CTRL_RX_PROMISC, 0);
@@ -629,11 +739,17 @@ static void test_hostile_70_false_states(void **state)
 int main(void)
 {
 	static const struct rig_case cases[] = {
-		RIG_CASE(test_sending),          RIG_CASE(test_receiving),
-		RIG_CASE(test_packet_waits),     RIG_CASE(test_again_and_again),
-		RIG_CASE(test_command_waits),    RIG_CASE(test_announce),
-		RIG_CASE(test_new_mac),          RIG_CASE(test_new_mac_first),
-		RIG_CASE(test_another_back_end), RIG_CASE(test_hostile_70_false_states),
+		RIG_CASE(test_sending),
+		RIG_CASE(test_receiving),
+		RIG_CASE(test_packet_waits),
+		RIG_CASE(test_again_and_again),
+		RIG_CASE(test_socket),
+		RIG_CASE(test_command_waits),
+		RIG_CASE(test_announce),
+		RIG_CASE(test_new_mac),
+		RIG_CASE(test_new_mac_first),
+		RIG_CASE(test_another_back_end),
+		RIG_CASE(test_hostile_70_false_states),
 	};
 
 	return rig_run_cases("virtio_net_snapshot", cases, ARRAY_SIZE(cases), net_guest_setup,
