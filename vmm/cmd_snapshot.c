@@ -197,6 +197,8 @@ static int take(struct making *m, const struct request *req, struct err *err)
 		memcpy(t.base, m->bases.sources[0].saved.identity, sizeof(t.base));
 	(void)!getrandom(t.identity, sizeof(t.identity), 0);
 	r = snapshot_take(&t, err);
+	for (unsigned i = 0; i < CONFIG_MAX_SHARES; i++)
+		fd_close(&t.shares[i]);
 	m->pages = t.pages;
 	if (r == 0 && m->bases.count > 0 && m->pages < 0)
 		r = err_set(err, -EPROTO, "the VM does not say which pages have changed");

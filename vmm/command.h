@@ -22,6 +22,7 @@ extern const struct command cmd_pause;
 extern const struct command cmd_resume;
 extern const struct command cmd_snapshot;
 extern const struct command cmd_restore;
+extern const struct command cmd_fork;
 extern const struct command cmd_doctor;
 extern const struct command cmd_version;
 extern const struct command cmd_help;

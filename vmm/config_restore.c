@@ -85,6 +85,22 @@ static int apply_vsock(struct vm_config *c, const char *option, const char *valu
 	return r;
 }
 
+/* With "{}" for the number of a copy. */
+static int apply_name(struct vm_config *c, const char *option, const char *value, struct err *err)
+{
+	const char *mark = strstr(value, "{}");
+	char text[CONFIG_MAX_NAME];
+	int r;
+
+	if (!mark || strlen(value) >= sizeof(text))
+		return config_apply_name(c, option, value, err);
+	snprintf(text, sizeof(text), "%.*s1%s", (int)(mark - value), value, mark + 2);
+	r = config_apply_name(c, option, text, err);
+	if (r == 0)
+		snprintf(c->name, sizeof(c->name), "%s", value);
+	return r;
+}
+
 static const struct config_option restore_rows[] = {
 	{"disk", 'd', "a disk of the snapshot and its file, id=ID,path=PATH", apply_disk},
 	{"net", 'n', "a network of the snapshot and what is behind it, id=ID,user|tap=IFNAME|fd=N",
@@ -102,7 +118,7 @@ static const struct config_option restore_rows[] = {
 	{"uid", 0, "the number of a user other than root", config_apply_uid},
 	{"timeout", 0, "a number of seconds", config_apply_timeout},
 	{"grace", 0, "a number of seconds", config_apply_grace},
-	{"name", 0, "a name", config_apply_name},
+	{"name", 0, "a name", apply_name},
 	{"log", 0, "a file", config_apply_log},
 	{"verbose", 'v', NULL, config_apply_verbose},
 	{"quiet", 'q', NULL, config_apply_quiet},
@@ -159,6 +175,8 @@ int config_restore_parse(const char *what, int argc, char *const argv[], struct 
 	config_set_defaults(ret_config);
 	if (r == 0)
 		r = config_take_words(&options, argc, words, ret_operand, ret_config, err);
+	if (r == 0 && strcmp(what, "restore") == 0 && strstr(ret_config->name, "{}"))
+		r = err_set(err, -EINVAL, "--name %s: {} is for copies ('hull fork')", ret_config->name);
 	/* COMMAND's words are those of the caller, who keeps them. */
 	for (; r == 0 && ret_config->command.argv && strcmp(*argv++, "--") != 0;)
 		;

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "config_fields.h"
+#include "config_net.h"
 #include "hull/util.h"
 #include "run_dir.h"
 #include "unix_socket.h"
@@ -299,6 +300,23 @@ int control_client_status(const char *name, struct control_status *ret_status, s
 	return r;
 }
 
+static int parse_nets(const json_t *nets, struct control_snapshot_answer *ret)
+{
+	if (!json_is_array(nets) || json_array_size(nets) > CONFIG_MAX_NETS)
+		return -EPROTO;
+	for (; ret->net_count < json_array_size(nets); ret->net_count++) {
+		const char *word = json_string_value(json_array_get(nets, ret->net_count));
+		unsigned kind = NET_USER;
+
+		while (word && kind <= NET_FD && strcmp(word, config_net_kind((enum net_kind)kind)) != 0)
+			kind++;
+		if (!word || kind > NET_FD)
+			return -EPROTO;
+		ret->nets[ret->net_count] = (enum net_kind)kind;
+	}
+	return 0;
+}
+
 static int parse_snapshot(const json_t *answer, struct control_snapshot_answer *ret)
 {
 	const json_t *disks = json_object_get(answer, "disks");
@@ -313,7 +331,7 @@ static int parse_snapshot(const json_t *answer, struct control_snapshot_answer *
 			return -EPROTO;
 		snprintf(ret->disks[ret->disk_count], sizeof(ret->disks[0]), "%s", id);
 	}
-	return 0;
+	return parse_nets(json_object_get(answer, "nets"), ret);
 }
 
 int control_client_snapshot(const char *name, struct control_snapshot_answer *ret, struct err *err)

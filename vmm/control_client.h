@@ -64,6 +64,8 @@ struct control_snapshot_answer {
 	uint64_t memory; /* bytes */
 	unsigned disk_count;
 	char disks[CONFIG_MAX_DISKS][CONFIG_MAX_ID + 1]; /* ids: fit for the name of a file */
+	unsigned net_count;
+	enum net_kind nets[CONFIG_MAX_NETS];
 };
 
 int control_client_snapshot(const char *name, struct control_snapshot_answer *ret, struct err *err);

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "config_net.h"
 #include "hull/util.h"
 #include "unix_socket.h"
 #include "vm_lock.h"
@@ -132,7 +133,7 @@ static json_t *do_snapshot(const struct control_server *server, struct client *c
 {
 	struct control_snapshot snapshot = {.link = -1};
 	struct err err = {0};
-	json_t *answer, *disks;
+	json_t *answer, *disks, *nets;
 	int r = server->ops->snapshot(server->arg, &snapshot, &err);
 
 	if (r < 0)
@@ -141,9 +142,13 @@ static json_t *do_snapshot(const struct control_server *server, struct client *c
 	disks = json_array();
 	for (unsigned i = 0; i < snapshot.disk_count; i++)
 		json_array_append_new(disks, json_string(snapshot.disks[i]));
+	nets = json_array();
+	for (unsigned i = 0; i < snapshot.net_count; i++)
+		json_array_append_new(nets, json_string(config_net_kind(snapshot.nets[i])));
 	answer = result(0, &err);
 	json_object_set_new(answer, "memory", json_integer((json_int_t)snapshot.memory));
 	json_object_set_new(answer, "disks", disks);
+	json_object_set_new(answer, "nets", nets);
 	return answer;
 }
 

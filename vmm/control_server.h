@@ -47,6 +47,8 @@ struct control_snapshot {
 	uint64_t memory; /* bytes */
 	unsigned disk_count;
 	const char *disks[CONFIG_MAX_DISKS]; /* their ids */
+	unsigned net_count;
+	enum net_kind nets[CONFIG_MAX_NETS];
 };
 
 /*

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "generation.h"
 #include "hull/pci.h"
@@ -655,7 +656,11 @@ struct start {
 /* The first thing that the main loop does: what a vCPU needs of it, it gets (loop_call()). */
 static void let_go(struct loop_task *task)
 {
-	vcpu_gate_open(&container_of(task, struct start, task)->machine->gate);
+	struct machine *m = container_of(task, struct start, task)->machine;
+
+	if (m->res->ready >= 0)
+		(void)!write(m->res->ready, "", 1); /* who waits for it may have gone */
+	vcpu_gate_open(&m->gate);
 }
 
 int machine_run(struct machine *m, struct err *err)

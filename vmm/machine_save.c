@@ -293,6 +293,11 @@ int machine_load(struct machine *m, struct snapshot *s, struct err *err)
 		r = arch_vm_load(&m->vm, s, err);
 	if (r == 0)
 		r = load_devices(m, s, err);
+	if (r == 0) {
+		loop_lock(&m->loop);
+		machine_new_generation(m);
+		loop_unlock(&m->loop);
+	}
 	if (r == 0)
 		r = arch_clocks_load(&m->vm, m->vcpus, m->vcpu_count, s, err);
 	return r == 0 ? snapshot_check_complete(s, err) : r;

@@ -235,6 +235,7 @@ void resources_init(struct resources *res)
 				  .console_out = -1,
 				  .decoded = -1,
 				  .memory = -1,
+				  .ready = -1,
 				  .vsock_listen = -1,
 				  .kernel.fd = -1};
 }
@@ -297,6 +298,7 @@ void resources_close(struct resources *res)
 	fd_close(&res->console_out);
 	fd_close(&res->decoded);
 	fd_close(&res->memory);
+	fd_close(&res->ready);
 	fd_close(&res->kernel.fd);
 	for (unsigned i = 0; i < res->initrd_count; i++)
 		fd_close(&res->initrds[i].fd);

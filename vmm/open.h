@@ -41,6 +41,7 @@ struct resources {
 	int decoded;               /* a decoded kernel, or -1 */
 	struct snapshot *snapshot; /* NULL: the machine boots; else its state (not closed here), and */
 	int memory;                /* its memory; else -1 */
+	int ready;                 /* gets a byte when the guest begins to run; -1: nobody waits */
 	char kernel_path[4096];
 };
 

@@ -11,6 +11,9 @@
  *one: it has all. The newest first; at most SAVE_MAX_BASES SAVE_DISK    `index`; with a descriptor: the file
  *for that disk. A disk without is left out SAVE_GO      identities, and `flags`: now
  *
+ *	supervisor -> client, before the worker has the link
+ *	SAVE_SHARE   `index`, with a descriptor: the directory (O_PATH) that is shared; `flags`: SAVE_READ_ONLY
+ *
  *	worker -> client
  *	SAVE_PAGES   with a descriptor, before SAVE_DONE: with bases, which pages the memory's file has now
  *	SAVE_DONE    0 or -errno and a line. After that both close
@@ -36,9 +39,10 @@ enum save_kind {
 	SAVE_GO,
 	SAVE_PAGES,
 	SAVE_DONE,
+	SAVE_SHARE,
 };
 
-enum { SAVE_HOLD = 1 };
+enum { SAVE_HOLD = 1, SAVE_READ_ONLY = 1 };
 
 struct save_message {
 	uint32_t kind; /* enum save_kind */

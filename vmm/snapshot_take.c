@@ -3,10 +3,13 @@
 #include "snapshot_take.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "hull/util.h"
 #include "save_link.h"
+#include "saved_config.h"
 
 enum { PATIENCE_MS = 10000 };
 
@@ -62,6 +65,12 @@ static int receive_end(struct snapshot_take *t, struct err *err)
 		unsigned count = 0;
 		int r = save_link_receive(t->vm->link, &message, fds, &count, -1);
 
+		if (r == 0 && message.kind == SAVE_SHARE && count == 1 && message.index < CONFIG_MAX_SHARES &&
+		    t->shares[message.index] < 0) {
+			t->shares[message.index] = fds[0];
+			t->read_only |= (message.flags & SAVE_READ_ONLY) << message.index;
+			continue;
+		}
 		if (r == 0 && message.kind == SAVE_PAGES && count == 1 && t->pages < 0) {
 			t->pages = fds[0];
 			continue;
@@ -77,11 +86,63 @@ static int receive_end(struct snapshot_take *t, struct err *err)
 	}
 }
 
+/* ---- whether it is that machine ---- */
+
+static bool same_machine(const struct snapshot_take *t, const struct vm_config *c)
+{
+	bool same = c->disk_count == t->vm->disk_count && c->net_count == t->vm->net_count &&
+		    c->memory == t->vm->memory;
+
+	for (unsigned i = 0; same && i < c->disk_count; i++)
+		same = strcmp(c->disks[i].id, t->vm->disks[i]) == 0;
+	for (unsigned i = 0; same && i < c->net_count; i++)
+		same = c->nets[i].kind == t->vm->nets[i];
+	for (unsigned i = 0; same && i < CONFIG_MAX_SHARES; i++)
+		same = (i < c->share_count) == (t->shares[i] >= 0) &&
+		       (i >= c->share_count || c->shares[i].read_only == (t->read_only >> i & 1));
+	return same;
+}
+
+static int check(const struct snapshot_take *t, struct err *err)
+{
+	struct vm_config *config = calloc(1, sizeof(*config));
+	struct saved_extra *extra = calloc(1, sizeof(*extra));
+	struct snapshot *snapshot = NULL;
+	struct stat st;
+	void *bytes = NULL;
+	int r = config && extra ? 0 : -ENOMEM;
+
+	if (r == 0 && (fstat(t->state, &st) < 0 || st.st_size > SNAPSHOT_MAX_BYTES))
+		r = -EPROTO;
+	if (r == 0) {
+		bytes = malloc((size_t)st.st_size + 1);
+		r = bytes ? fd_pread_full(t->state, bytes, (size_t)st.st_size, 0) : -ENOMEM;
+	}
+	if (r < 0)
+		err_errno(err, r, "state of the VM");
+	if (r == 0)
+		r = snapshot_open(&snapshot, bytes, (size_t)st.st_size, err);
+	if (r == 0)
+		r = saved_config_get(snapshot, config, extra, err);
+	if (r == 0 && !same_machine(t, config))
+		r = err_set(err, -EPROTO, "the VM does not say of itself what its supervisor says");
+	snapshot_close(snapshot);
+	free(bytes);
+	free(config);
+	free(extra);
+	return r;
+}
+
 int snapshot_take(struct snapshot_take *t, struct err *err)
 {
+	int r;
+
 	t->pages = -1;
 	t->bytes = 0;
+	t->read_only = 0;
+	memset(t->shares, 0xff, sizeof(t->shares));
 	/* One that has closed the link may have said why. */
 	(void)send_order(t);
-	return receive_end(t, err);
+	r = receive_end(t, err);
+	return r == 0 ? check(t, err) : r;
 }

@@ -8,6 +8,7 @@
 #include "hull/agent.h"
 #include "hull/util.h"
 #include "run_dir.h"
+#include "save_link.h"
 #include "supervisor_state.h"
 
 static void on_status(void *arg, struct control_status *ret_status)
@@ -117,6 +118,24 @@ static int on_exec(void *arg, int *ret_fd, struct err *err)
 	return 0;
 }
 
+/* The directories that are shared: what a copy has of the host is what the user has given, whatever the worker
+ * says. */
+static int send_shares(const struct supervisor *s, int link)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < s->config->share_count && r == 0; i++) {
+		const struct save_message message = {
+			.kind = SAVE_SHARE,
+			.index = i,
+			.flags = s->config->shares[i].read_only ? SAVE_READ_ONLY : 0,
+		};
+
+		r = save_link_send(link, &message, &s->res->shares[i].root, 1, 0);
+	}
+	return r;
+}
+
 /* A link between the one who asks and the worker, which go on without us. */
 static int on_snapshot(void *arg, struct control_snapshot *ret, struct err *err)
 {
@@ -129,7 +148,9 @@ static int on_snapshot(void *arg, struct control_snapshot *ret, struct err *err)
 		return err_set(err, -ESRCH, "it is being stopped");
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_errno(err, -errno, "socket");
-	r = control_send(s->control, &message, pair[1]);
+	r = send_shares(s, pair[1]);
+	if (r == 0)
+		r = control_send(s->control, &message, pair[1]);
 	fd_close(&pair[1]);
 	if (r < 0) {
 		fd_close(&pair[0]);
@@ -140,6 +161,9 @@ static int on_snapshot(void *arg, struct control_snapshot *ret, struct err *err)
 	ret->disk_count = s->config->disk_count;
 	for (unsigned i = 0; i < s->config->disk_count; i++)
 		ret->disks[i] = s->config->disks[i].id;
+	ret->net_count = s->config->net_count;
+	for (unsigned i = 0; i < s->config->net_count; i++)
+		ret->nets[i] = s->config->nets[i].kind;
 	return 0;
 }
 

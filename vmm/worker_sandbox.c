@@ -60,6 +60,7 @@ static void keep_all(struct worker_sandbox *w, const struct resources *res, int 
 	for (unsigned i = 0; i < res->share_count; i++)
 		worker_sandbox_keep(w, res->shares[i].link);
 	worker_sandbox_keep(w, res->memory);
+	worker_sandbox_keep(w, res->ready);
 	worker_sandbox_keep(w, res->vsock_listen);
 	for (unsigned i = 0; i < res->port_count; i++)
 		worker_sandbox_keep(w, res->port_listen[i]);
