@@ -47,7 +47,8 @@ static int name_copies(struct forking *f, struct err *err)
 	if (f->given.name_given)
 		return 0;
 	if (snprintf(text, sizeof(text), "%s-{}", name) >= (int)sizeof(text) - 4)
-		return err_set(err, -ENAMETOOLONG, "%s: too long for names of copies: give --name NAME-{}", name);
+		return err_set(err, -ENAMETOOLONG, "%s: too long for names of copies: give --name NAME-{}",
+			       name);
 	memcpy(f->given.name, text, sizeof(text));
 	f->given.name_given = true;
 	return 0;

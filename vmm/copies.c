@@ -133,8 +133,8 @@ static int supervise_copy(const struct copies_order *order, const struct vm_conf
 	return status;
 }
 
-static _Noreturn void be_copy(const struct copies_order *order, const struct copy *copy, pid_t parent, int ready,
-			      int messages)
+static _Noreturn void be_copy(const struct copies_order *order, const struct copy *copy, pid_t parent,
+			      int ready, int messages)
 {
 	struct vm_config *machine = malloc(sizeof(*machine));
 	int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -229,7 +229,8 @@ static int wait_ready(struct copy *copy, uint64_t deadline_ns, struct err *err)
 	return 0;
 }
 
-static void make_identity(const struct copies_order *order, const struct copy *copy, struct agent_identity *ret)
+static void make_identity(const struct copies_order *order, const struct copy *copy,
+			  struct agent_identity *ret)
 {
 	/* What cannot be made is left out: the guest's kernel has been told that it is a copy. */
 	(void)agent_identity_make(ret, order->alike ? NULL : copy->name);
@@ -244,7 +245,8 @@ static void make_identity(const struct copies_order *order, const struct copy *c
 }
 
 /* Its connections are reset while it begins: then it is asked again. */
-static int identify(const struct copies_order *order, const struct copy *copy, uint64_t deadline_ns, struct err *err)
+static int identify(const struct copies_order *order, const struct copy *copy, uint64_t deadline_ns,
+		    struct err *err)
 {
 	static const struct timespec pause = {.tv_nsec = TRY_MS * 1000000};
 	struct agent_identity identity = {0};

@@ -18,8 +18,8 @@
 
 struct copies_order {
 	/*
-	 * As config_restore_bind() leaves it. In the name, in the paths of disks, vsock and log, in the names of TAP
-	 * devices and in COMMAND's words "{}" is the copy's number.
+	 * As config_restore_bind() leaves it. In the name, in the paths of disks, vsock and log, in the names
+	 * of TAP devices and in COMMAND's words "{}" is the copy's number.
 	 */
 	const struct vm_config *config;
 	const struct saved_extra *extra;
@@ -56,9 +56,9 @@ void copies_stop(struct copies *copies);
 void copies_finish(struct copies *copies);
 
 /*
- * Runs COMMAND in each, all at once, with nothing on its input. With `tagged` each line of output begins with the
- * copy's number; else there is one copy, which has descriptors 0, 1 and 2. Says which ended otherwise than by 0.
- * Returns the exit status: the first that is not 0. (copies_command.c)
+ * Runs COMMAND in each, all at once, with nothing on its input. With `tagged` each line of output begins with
+ * the copy's number; else there is one copy, which has descriptors 0, 1 and 2. Says which ended otherwise
+ * than by 0. Returns the exit status: the first that is not 0. (copies_command.c)
  */
 int copies_command(struct copies *copies, bool tagged);
 

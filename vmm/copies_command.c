@@ -123,8 +123,8 @@ static pid_t start_command(const struct copy *copy, unsigned number, struct tagg
 	for (unsigned i = 0; i < STREAMS; i++) {
 		int pair[2];
 
-		streams[i] = (struct tagged){.from = -1, .to = i + 1 == 1 ? STDOUT_FILENO : STDERR_FILENO,
-					     .number = number};
+		streams[i] = (struct tagged){
+			.from = -1, .to = i + 1 == 1 ? STDOUT_FILENO : STDERR_FILENO, .number = number};
 		if (pipe2(pair, O_CLOEXEC) < 0)
 			continue;
 		in[i] = pair[0];

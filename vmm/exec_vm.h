@@ -13,8 +13,8 @@
 
 /*
  * Runs config->command in the VM `name` on descriptors 0, 1 and 2, and takes the process's signals meanwhile.
- * Returns its exit status, with a line on standard error when that is not the command's own. Errors: -errno, it
- * did not begin.
+ * Returns its exit status, with a line on standard error when that is not the command's own. Errors: -errno,
+ * it did not begin.
  */
 int exec_in_vm(const char *name, const struct vm_config *config, struct err *err);
 

@@ -11,8 +11,8 @@
 #include "supervisor.h"
 
 const struct command *const command_table[] = {
-	&cmd_run,      &cmd_ps,      &cmd_exec,   &cmd_stop,    &cmd_pause, &cmd_resume,
-	&cmd_snapshot, &cmd_restore, &cmd_fork, &cmd_doctor, &cmd_version, &cmd_help,  NULL,
+	&cmd_run,     &cmd_ps,   &cmd_exec,   &cmd_stop,    &cmd_pause, &cmd_resume, &cmd_snapshot,
+	&cmd_restore, &cmd_fork, &cmd_doctor, &cmd_version, &cmd_help,  NULL,
 };
 
 const struct command *command_find(const char *name)

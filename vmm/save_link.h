@@ -12,7 +12,8 @@
  *for that disk. A disk without is left out SAVE_GO      identities, and `flags`: now
  *
  *	supervisor -> client, before the worker has the link
- *	SAVE_SHARE   `index`, with a descriptor: the directory (O_PATH) that is shared; `flags`: SAVE_READ_ONLY
+ *	SAVE_SHARE   `index`, with a descriptor: the directory (O_PATH) that is shared; `flags`:
+ *SAVE_READ_ONLY
  *
  *	worker -> client
  *	SAVE_PAGES   with a descriptor, before SAVE_DONE: with bases, which pages the memory's file has now

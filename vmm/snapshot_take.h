@@ -29,15 +29,17 @@ struct snapshot_take {
 	bool hold;        /* the machine stands still until vm->link is closed */
 
 	/* Out. */
-	int shares[CONFIG_MAX_SHARES]; /* the directories that the VM shares (O_PATH); the caller's; else -1 */
-	int pages;      /* with bases: which pages `memory` has; the caller's; else -1 */
-	uint32_t read_only; /* a bit for each of them */
-	uint64_t bytes; /* of memory that were written */
+	int shares[CONFIG_MAX_SHARES]; /* the directories that the VM shares (O_PATH); the caller's; else -1
+					*/
+	int pages;                     /* with bases: which pages `memory` has; the caller's; else -1 */
+	uint32_t read_only;            /* a bit for each of them */
+	uint64_t bytes;                /* of memory that were written */
 };
 
 /*
- * What the worker writes may be what a guest wants to be read: that the machine is the one that its supervisor
- * has described is checked. Errors: a line that says why; -EREMOTEIO: the VM's; -EPROTO: the two differ.
+ * What the worker writes may be what a guest wants to be read: that the machine is the one that its
+ * supervisor has described is checked. Errors: a line that says why; -EREMOTEIO: the VM's; -EPROTO: the two
+ * differ.
  */
 int snapshot_take(struct snapshot_take *take, struct err *err);
 

@@ -118,8 +118,8 @@ static int on_exec(void *arg, int *ret_fd, struct err *err)
 	return 0;
 }
 
-/* The directories that are shared: what a copy has of the host is what the user has given, whatever the worker
- * says. */
+/* The directories that are shared: what a copy has of the host is what the user has given, whatever the
+ * worker says. */
 static int send_shares(const struct supervisor *s, int link)
 {
 	int r = 0;

@@ -37,7 +37,8 @@ static int open_dir(struct template *t, const char *path, struct err *err)
 		return r;
 	if (t->dir.saved.incremental)
 		return err_set(err, -EINVAL,
-			       "%s is incremental: make one that stands alone by 'hull snapshot --merge'", path);
+			       "%s is incremental: make one that stands alone by 'hull snapshot --merge'",
+			       path);
 	t->source.snapshot = t->dir.snapshot;
 	t->source.memory = t->dir.memory;
 	return 0;

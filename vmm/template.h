@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What copies are made of: a snapshot in a directory, or one that is taken of a running VM into files without a
- * name, which are gone with the last copy.
+ * What copies are made of: a snapshot in a directory, or one that is taken of a running VM into files without
+ * a name, which are gone with the last copy.
  *
  * Thread: the caller's.
  */
@@ -15,7 +15,8 @@
 #include "snapshot_dir.h"
 #include "snapshot_take.h"
 
-struct template {
+struct template
+{
 	struct restore_source source; /* disks: from template_open_disks() on */
 	struct snapshot_source dir;
 	/* Of a running VM. */
