@@ -7,6 +7,7 @@
 
 #include "command.h"
 #include "config_restore.h"
+#include "copies.h"
 #include "dry_run.h"
 #include "hull/util.h"
 #include "open_restore.h"
@@ -46,6 +47,45 @@ static int start(struct restore *r)
 		return summary_failed(&r->config, r->res.log, err.msg);
 	report_phase(r->report, PHASE_DECODE);
 	return supervise(&r->config, &r->res, r->report, &r->shares);
+}
+
+/* With COMMAND: that is run in it, and it ends with that. */
+static int run_command(struct restore *r)
+{
+	const struct copies_order order = {
+		.config = &r->config,
+		.extra = &r->extra,
+		.source = &r->source,
+		.count = 1,
+		.alike = true,
+	};
+	struct copies copies = {0};
+	struct err err = {0};
+	int status;
+
+	if (copies_start(&copies, &order, &err) < 0)
+		return fail(&err);
+	status = copies_command(&copies, false);
+	copies_stop(&copies);
+	copies_finish(&copies);
+	return status;
+}
+
+/* The machine in front of the user, with its console on the standard streams. */
+static int run_machine(struct restore *r, uint64_t start_ns)
+{
+	struct err err = {0};
+	int status;
+
+	if (report_create(&r->report, &err) < 0)
+		return fail(&err);
+	r->report->phase_ns[PHASE_START] = start_ns;
+	report_phase(r->report, PHASE_PARSE);
+	status = start(r);
+	resources_close(&r->res);
+	share_processes_wait(&r->shares, shares_patience_ns);
+	report_destroy(r->report);
+	return status;
 }
 
 /* The configuration in the snapshot, with what was given. */
@@ -99,15 +139,8 @@ static int run(int argc, char *const argv[], uint64_t start_ns)
 		return fail(&err);
 	if (r->config.dry_run)
 		return dry_run(&r->config);
-	if (report_create(&r->report, &err) < 0)
-		return fail(&err);
-	r->report->phase_ns[PHASE_START] = start_ns;
-	report_phase(r->report, PHASE_PARSE);
 	open_copies(r);
-	status = start(r);
-	resources_close(&r->res);
-	share_processes_wait(&r->shares, shares_patience_ns);
-	report_destroy(r->report);
+	status = r->config.command.argv ? run_command(r) : run_machine(r, start_ns);
 	snapshot_source_close(&r->from);
 	free(r);
 	return status;
@@ -115,14 +148,17 @@ static int run(int argc, char *const argv[], uint64_t start_ns)
 
 const struct command cmd_restore = {
 	.name = "restore",
-	.usage = "restore [OPTIONS] DIR",
+	.usage = "restore [OPTIONS] DIR [-- COMMAND]",
 	.summary = "start a VM from a snapshot",
-	.help = "Usage: hull restore [OPTIONS] DIR\n"
+	.help = "Usage: hull restore [OPTIONS] DIR [-- COMMAND [ARG...]]\n"
 		"\n"
 		"Starts a VM where 'hull snapshot' saved it, in DIR, as often as you like. Its memory is that of DIR\n"
 		"until it writes, its disks are private copies that are gone at the end; DIR is only read. Its\n"
 		"clock is right, its connections to the host are closed, and its kernel is told that it is a\n"
 		"copy, and takes fresh random numbers.\n"
+		"\n"
+		"With COMMAND, if it had hull's agent: runs it in the VM with hull's stdin, stdout and stderr, and ends\n"
+		"with its status; --env, --user, --workdir, -t and --no-tty are those of 'hull run'.\n"
 		"\n"
 		"What of the host is behind its devices is said anew, by what they are called:\n"
 		"\n"

@@ -62,6 +62,7 @@ static int make_files(struct template *t, struct err *err)
 
 static int read_state(struct template *t, struct err *err)
 {
+	struct saved_memory saved;
 	struct stat st;
 	void *bytes;
 	int r;
@@ -75,7 +76,7 @@ static int read_state(struct template *t, struct err *err)
 	else
 		r = snapshot_open(&t->source.snapshot, bytes, (size_t)st.st_size, err);
 	free(bytes);
-	return r;
+	return r == 0 ? saved_memory_get(t->source.snapshot, &saved, err) : r;
 }
 
 static int take_running(struct template *t, struct err *err)

@@ -66,3 +66,10 @@ clock_is_right() {
 	[ "$then" -ge "$before" ] && [ "$then" -le "$after" ] ||
 		fail "the clock of $1 says $then, which is not between $before and $after"
 }
+
+# vm WORD...: `hull` with these, its status in $status.
+vm() {
+	status=0
+	"${as[@]}" timeout "$limit" "$hull" "$@" <"${stdin:-/dev/null}" >"$work/out" 2>"$work/err" || status=$?
+	return "$status"
+}
