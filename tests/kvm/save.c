@@ -70,9 +70,14 @@ __asm__(".pushsection .rodata\n"
 	"	sti\n"
 	"	jmp 1b\n"
 	"guest_end:\n"
+	"	.balign 4\n"
+	"guest_bytes: .long guest_end - guest_start\n"
+	"guest_wait_at: .long guest_wait - guest_start\n"
+	"guest_timer_at: .long guest_timer - guest_start\n"
 	".popsection\n");
 
-extern const uint8_t guest_start[], guest_wait[], guest_timer[], guest_end[];
+extern const uint8_t guest_start[];
+extern const uint32_t guest_bytes, guest_wait_at, guest_timer_at;
 
 struct machine {
 	struct vm vm;
@@ -160,9 +165,9 @@ static uint64_t get64(struct machine *m, uint64_t at)
 
 static void put_guest(struct machine *m)
 {
-	const uint64_t timer = CODE + (uint64_t)(guest_timer - guest_start);
+	const uint64_t timer = CODE + guest_timer_at;
 
-	memcpy(mem_ptr(&m->mem, CODE, 4096), guest_start, (size_t)(guest_end - guest_start));
+	memcpy(mem_ptr(&m->mem, CODE, 4096), guest_start, guest_bytes);
 	put64(m, PML4, PDPT + 3);
 	put64(m, PDPT, LOW + 3);
 	put64(m, PDPT + 3 * 8, HIGH + 3);
@@ -216,13 +221,14 @@ static int set_cpu(struct machine *m, unsigned i)
 
 static int one_msr(const struct vcpu *vcpu, unsigned long request, uint32_t index, uint64_t *value)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msrs = {.head = {.nmsrs = 1}, .entry = {.index = index, .data = *value}};
-	int n = ioctl(vcpu->fd, request, &msrs);
+	_Alignas(struct kvm_msrs) uint8_t bytes[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)] = {0};
+	struct kvm_msrs *msrs = (struct kvm_msrs *)bytes;
+	int n;
 
-	*value = msrs.entry.data;
+	msrs->nmsrs = 1;
+	msrs->entries[0] = (struct kvm_msr_entry){.index = index, .data = *value};
+	n = ioctl(vcpu->fd, request, msrs);
+	*value = msrs->entries[0].data;
 	return n == 1 ? 0 : -1;
 }
 
@@ -479,7 +485,7 @@ static bool arm(struct machine *m, uint64_t after_ms)
 		return false;
 	store_le32(lapic.regs + 0xf0, 0x1ff);
 	store_le32(lapic.regs + 0x320, LVT_DEADLINE | VECTOR);
-	regs.rip = CODE + (uint64_t)(guest_wait - guest_start);
+	regs.rip = CODE + guest_wait_at;
 	if (ioctl(fd, KVM_SET_LAPIC, &lapic) < 0 || ioctl(fd, KVM_SET_REGS, &regs) < 0 ||
 	    one_msr(&m->vcpus[0], KVM_GET_MSRS, MSR_TSC, &tsc) < 0)
 		return false;

@@ -189,7 +189,7 @@ static uint32_t frequency(const struct vcpu *vcpu)
 /* What a TSC that drifts would have caught up with. */
 static int catch_up(const struct vcpu *vcpu, struct vcpu_clock_state *s, struct err *err)
 {
-	struct vm_clock_state clock;
+	struct vm_clock_state clock = {0};
 	int r = vm_clock_get(vcpu->vm, &clock, err);
 
 	if (r == 0 && clock_cycles(clock.clock_ns, s->tsc_khz) > s->tsc) {
@@ -246,7 +246,7 @@ static int set_frequency(const struct vcpu *vcpu, uint32_t khz, struct err *err)
 static int target(const struct vcpu *vcpu, const struct vcpu_clock_state *s, uint64_t now_ns,
 		  uint64_t *ret_tsc, struct err *err)
 {
-	uint64_t ns;
+	uint64_t ns = 0;
 	int r = clock_elapsed(s->realtime_ns, now_ns, &ns, err);
 
 	if (r == 0)
@@ -259,7 +259,7 @@ static int lead(const struct vcpu *vcpu, const struct vcpu_clock_state *s, unsig
 		uint64_t *ret_lead, struct err *err)
 {
 	const uint64_t second = (uint64_t)(s[0].tsc_khz ? s[0].tsc_khz : frequency(vcpu)) * 1000;
-	uint64_t first, own;
+	uint64_t first = 0, own = 0;
 	int r;
 
 	if (s[0].has_offset && s[i].has_offset) {
@@ -278,7 +278,7 @@ static int set_offsets(const struct vcpu *vcpus, unsigned count, const struct vc
 		       struct err *err)
 {
 	struct tsc_moment now = {0};
-	uint64_t tsc, base = 0;
+	uint64_t tsc = 0, base = 0;
 	int r = read_tsc(&vcpus[0], &now, err);
 
 	if (r == 0)
@@ -301,7 +301,7 @@ static int set_offsets(const struct vcpu *vcpus, unsigned count, const struct vc
 static int set_counters(const struct vcpu *vcpus, unsigned count, const struct vcpu_clock_state *s,
 			struct err *err)
 {
-	uint64_t tsc;
+	uint64_t tsc = 0;
 	int r = 0;
 
 	for (unsigned i = 0; r == 0 && i < count; i++) {
@@ -321,7 +321,7 @@ static int set_counters(const struct vcpu *vcpus, unsigned count, const struct v
 static int set_vm_clock(const struct vm *vm, const struct vm_clock_state *s, struct err *err)
 {
 	struct kvm_clock_data data = {0};
-	uint64_t ns;
+	uint64_t ns = 0;
 	int r = clock_elapsed(s->realtime_ns, realtime_ns(), &ns, err);
 
 	if (r < 0)
@@ -380,15 +380,16 @@ int arch_clocks_load(struct vm *vm, struct vcpu *vcpus, unsigned count, struct s
 		     struct err *err)
 {
 	struct vcpu_clock_state *s = calloc(count + 1, sizeof(*s));
-	struct vm_clock_state clock;
-	int r = s && count > 0 ? 0 : err_errno(err, s ? -EINVAL : -ENOMEM, "clocks");
+	struct vm_clock_state clock = {0};
+	int r;
 
-	if (r == 0)
-		r = snapshot_get(snapshot, "clock", &vm_clock_table, &clock, err);
+	if (!s)
+		return err_errno(err, -ENOMEM, "clocks");
+	r = snapshot_get(snapshot, "clock", &vm_clock_table, &clock, err);
 	for (unsigned i = 0; r == 0 && i < count; i++)
 		r = snapshot_get(snapshot, cpu_section(vcpus[i].index, "clock").text, &vcpu_clock_table,
 				 &s[i], err);
-	if (r == 0)
+	if (r == 0 && count > 0)
 		r = set_all(vm, vcpus, count, s, &clock, err);
 	free(s);
 	return r;

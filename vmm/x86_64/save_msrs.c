@@ -249,7 +249,7 @@ int msrs_check(const struct msrs_state *state, struct err *err)
 /* KVM lacks or refuses register `i`: does that matter? */
 static int check_refused(const struct vcpu *vcpu, const struct msrs_state *state, uint32_t i, struct err *err)
 {
-	uint64_t now;
+	uint64_t now = 0;
 
 	if (state->value[i] == 0)
 		return 0;

@@ -39,15 +39,29 @@ const struct state_table regs_table = TABLE("x86-regs", regs_fields, struct kvm_
 
 #define SREG(kind, tag, member, max) STATE_FIELD(struct kvm_sregs2, kind, tag, 1, member, max, 0)
 
-/* Ten rows, tags from `tag`. */
-#define SEGMENT(tag, seg)                                                                           \
-	SREG(STATE_U64, (tag), seg.base, ALL64), SREG(STATE_U32, (tag) + 1, seg.limit, ALL32),      \
-		SREG(STATE_U16, (tag) + 2, seg.selector, UINT16_MAX),                               \
-		SREG(STATE_U8, (tag) + 3, seg.type, 15), SREG(STATE_U8, (tag) + 4, seg.present, 1), \
-		SREG(STATE_U8, (tag) + 5, seg.dpl, 3), SREG(STATE_U8, (tag) + 6, seg.db, 1),        \
-		SREG(STATE_U8, (tag) + 7, seg.s, 1), SREG(STATE_U8, (tag) + 8, seg.l, 1),           \
-		SREG(STATE_U8, (tag) + 9, seg.g, 1), SREG(STATE_U8, (tag) + 10, seg.avl, 1),        \
-		SREG(STATE_U8, (tag) + 11, seg.unusable, 1)
+#define SEGMENT_FIELD(kind, tag_, segment, member, max_)                                    \
+	{                                                                                   \
+		.tag = (tag_), .since = 1, .type = (kind),                                  \
+		.offset = (uint32_t)(offsetof(struct kvm_sregs2, segment) +                 \
+				     offsetof(struct kvm_segment, member)),                 \
+		.size = (uint32_t)sizeof(((struct kvm_segment *)0)->member), .max = (max_), \
+		.name = #segment "." #member                                                \
+	}
+
+/* Twelve rows, tags from `tag`. */
+#define SEGMENT(tag, segment)                                                       \
+	SEGMENT_FIELD(STATE_U64, (tag), segment, base, ALL64),                      \
+		SEGMENT_FIELD(STATE_U32, (tag) + 1, segment, limit, ALL32),         \
+		SEGMENT_FIELD(STATE_U16, (tag) + 2, segment, selector, UINT16_MAX), \
+		SEGMENT_FIELD(STATE_U8, (tag) + 3, segment, type, 15),              \
+		SEGMENT_FIELD(STATE_U8, (tag) + 4, segment, present, 1),            \
+		SEGMENT_FIELD(STATE_U8, (tag) + 5, segment, dpl, 3),                \
+		SEGMENT_FIELD(STATE_U8, (tag) + 6, segment, db, 1),                 \
+		SEGMENT_FIELD(STATE_U8, (tag) + 7, segment, s, 1),                  \
+		SEGMENT_FIELD(STATE_U8, (tag) + 8, segment, l, 1),                  \
+		SEGMENT_FIELD(STATE_U8, (tag) + 9, segment, g, 1),                  \
+		SEGMENT_FIELD(STATE_U8, (tag) + 10, segment, avl, 1),               \
+		SEGMENT_FIELD(STATE_U8, (tag) + 11, segment, unusable, 1)
 
 static const struct state_field sregs_fields[] = {
 	SEGMENT(1, cs),
