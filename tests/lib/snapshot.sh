@@ -55,16 +55,25 @@ end() {
 	"${as[@]}" "$hull" stop --force "$1" >"$work/out" 2>"$work/err" || failed_vm "$1 does not end"
 }
 
-# clock_is_right NAME: its wall clock is the host's, but for what it takes to ask. The guest tells whole
-# seconds.
+# give NAME PROGRAM: puts the static program of tests/lib/PROGRAM.c into the guest, as /PROGRAM.
+give() {
+	local file
+	file=$(guest_program "$2")
+	"${as[@]}" "$hull" exec "$1" -- sh -c "cat >/$2 && chmod 755 /$2" <"$file" >"$work/out" 2>"$work/err" ||
+		failed_vm "$1 takes no files"
+}
+
+# clock_is_right NAME: the wall clock of a guest that has /now is the host's, within 50 ms of the time it takes
+# to ask.
 clock_is_right() {
-	local before after then
-	before=$(date +%s)
-	inside "$1" date +%s || failed_vm "$1 does not tell the time" || return
-	after=$(date +%s)
+	local before after then ms=1000000
+	before=$(date +%s%N)
+	inside "$1" /now || failed_vm "$1 does not tell the time" || return
+	after=$(date +%s%N)
 	then=$(cat "$work/out")
-	[ "$then" -ge "$before" ] && [ "$then" -le "$after" ] ||
-		fail "the clock of $1 says $then, which is not between $before and $after"
+	echo "# the clock of $1: $(((then - before) / ms)) ms behind the question, $(((after - then) / ms)) ms before the answer"
+	[ "$then" -ge $((before - 50 * ms)) ] && [ "$then" -le $((after + 50 * ms)) ] ||
+		fail "the clock of $1 is wrong by more than 50 ms"
 }
 
 # vm WORD...: `hull` with these, its status in $status.
