@@ -8,7 +8,7 @@
 warm() {
 	local name=$1
 	shift
-	"${as[@]}" "$hull" run --timeout "$limit" --name "$name" --agent -k "$kernel/vmlinuz" -i "$guest" "$@" \
+	"${as[@]}" "$hull" run --timeout $((4 * limit)) --name "$name" --agent -k "$kernel/vmlinuz" -i "$guest" "$@" \
 		</dev/null >"$work/$name.out" 2>"$work/$name.err" &
 	answers "$name" $!
 }
@@ -17,7 +17,7 @@ warm() {
 restore() {
 	local name=$1 dir=$2
 	shift 2
-	"${as[@]}" "$hull" restore --timeout "$limit" --name "$name" "$@" "$dir" \
+	"${as[@]}" "$hull" restore --timeout $((4 * limit)) --name "$name" "$@" "$dir" \
 		</dev/null >"$work/$name.out" 2>"$work/$name.err" &
 	answers "$name" $!
 }
