@@ -148,7 +148,7 @@ static int get_xsave(const struct vcpu *vcpu, struct xsave_state *ret, struct er
 /* What is past the snapshot's length is zero: initial states. */
 static int set_xsave(const struct vcpu *vcpu, struct xsave_state *xsave, struct err *err)
 {
-	uint32_t size;
+	uint32_t size = 0;
 	int r = xsave_size(vcpu, &size, err);
 
 	if (r < 0)
@@ -285,23 +285,36 @@ static const struct part parts[] = {
 	{"msrs", &msrs_table, offsetof(struct vcpu_state, msrs)},
 };
 
+static int vcpu_put(const struct vcpu *vcpu, struct snapshot_writer *writer, struct vcpu_state *s,
+		    struct err *err)
+{
+	struct vcpu_clock_state clock = {0};
+	/* First of all: a TSC that drifts is nearest to the truth now. */
+	int r = vcpu_clock_get(vcpu, &clock, err);
+
+	if (r == 0)
+		r = vcpu_collect(vcpu, s, err);
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < ARRAY_SIZE(parts); i++)
+		snapshot_put(writer, cpu_section(vcpu->index, parts[i].name).text, parts[i].table,
+			     (const uint8_t *)s + parts[i].offset);
+	snapshot_put(writer, cpu_section(vcpu->index, "clock").text, &vcpu_clock_table, &clock);
+	return 0;
+}
+
 void arch_vcpu_save(struct vcpu *vcpu, struct snapshot_writer *writer)
 {
 	struct vcpu_state *s = calloc(1, sizeof(*s));
-	struct vcpu_clock_state clock;
 	struct err err = {0};
-	/* First of all: a TSC that drifts is nearest to the truth now. */
-	int r = s ? vcpu_clock_get(vcpu, &clock, &err) : err_errno(&err, -ENOMEM, "vCPU %u", vcpu->index);
+	int r;
 
-	if (r == 0)
-		r = vcpu_collect(vcpu, s, &err);
+	if (!s)
+		r = err_errno(&err, -ENOMEM, "vCPU %u", vcpu->index);
+	else
+		r = vcpu_put(vcpu, writer, s, &err);
 	if (r < 0)
 		snapshot_writer_fail(writer, &err);
-	for (unsigned i = 0; r == 0 && i < ARRAY_SIZE(parts); i++)
-		snapshot_put(writer, cpu_section(vcpu->index, parts[i].name).text, parts[i].table,
-			     (const uint8_t *)s + parts[i].offset);
-	if (r == 0)
-		snapshot_put(writer, cpu_section(vcpu->index, "clock").text, &vcpu_clock_table, &clock);
 	free(s);
 }
 
