@@ -244,8 +244,6 @@ static void on_readable(void *arg, unsigned index)
 
 	if (net_pair_active(pair))
 		net_rx_round(pair);
-	else if (net->dev.frozen)
-		net_rx_pause(pair);
 	else
 		net_rx_stop(pair);
 }
