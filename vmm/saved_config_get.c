@@ -87,6 +87,9 @@ static int get_machine(struct snapshot *s, struct target *t, struct err *err)
 	wrong = wrong_with_machine(&m);
 	if (wrong)
 		return refuse(err, "machine", wrong);
+	r = config_parse(0, NULL, c, err); /* the defaults */
+	if (r < 0)
+		return r;
 	memcpy(t->extra.name, m.name, sizeof(m.name));
 	c->memory = m.memory;
 	c->balloon = (struct config_balloon){.on = m.balloon, .bytes = m.balloon_bytes};
@@ -373,10 +376,8 @@ static int get_each(struct snapshot *s, unsigned count, get_fn *get, struct targ
 static int get_all(struct snapshot *s, struct target *t, struct err *err)
 {
 	struct vm_config *c = &t->config;
-	int r = config_parse(0, NULL, c, err); /* the defaults */
+	int r = get_machine(s, t, err);
 
-	if (r == 0)
-		r = get_machine(s, t, err);
 	if (r == 0)
 		r = get_each(s, c->disk_count, get_disk, t, err);
 	if (r == 0)

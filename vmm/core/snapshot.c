@@ -72,7 +72,8 @@ struct snapshot_writer {
 	uint8_t *bytes; /* the file so far; its header is made at the end */
 	size_t len, cap;
 	unsigned count;
-	struct err err; /* what went wrong first */
+	uint32_t names[SNAPSHOT_MAX_SECTIONS]; /* their CRCs, to find one that is there twice */
+	struct err err;                        /* what went wrong first */
 };
 
 int snapshot_writer_create(struct snapshot_writer **ret_writer, struct err *err)
@@ -105,7 +106,7 @@ void snapshot_writer_fail(struct snapshot_writer *w, const struct err *err)
 		w->err = *err;
 }
 
-static bool has_section(const struct snapshot_writer *w, const char *name, size_t len)
+static bool compare_all(const struct snapshot_writer *w, const char *name, size_t len)
 {
 	for (size_t at = HEADER_BYTES; at < w->len;) {
 		struct head h = read_head(w->bytes + at);
@@ -113,6 +114,23 @@ static bool has_section(const struct snapshot_writer *w, const char *name, size_
 		if (h.name == len && memcmp(w->bytes + at + SECTION_BYTES, name, len) == 0)
 			return true;
 		at += head_total(&h);
+	}
+	return false;
+}
+
+static uint32_t name_crc(const void *name, size_t len)
+{
+	return (uint32_t)crc32(0, name, (uInt)len);
+}
+
+/* The machine stands still meanwhile, and there may be thousands. */
+static bool has_section(const struct snapshot_writer *w, const char *name, size_t len)
+{
+	uint32_t crc = name_crc(name, len);
+
+	for (unsigned i = 0; i < w->count; i++) {
+		if (w->names[i] == crc)
+			return compare_all(w, name, len);
 	}
 	return false;
 }
@@ -174,8 +192,8 @@ static void end_section(struct snapshot_writer *w, uint8_t *p)
 	struct head h = read_head(p);
 
 	store_le32(p + AT_CRC, section_crc(p, head_total(&h)));
+	w->names[w->count++] = name_crc(p + SECTION_BYTES, h.name);
 	w->len += head_total(&h);
-	w->count++;
 }
 
 static uint8_t *content_of(uint8_t *p)

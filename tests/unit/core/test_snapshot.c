@@ -347,6 +347,17 @@ static void test_writer_names(void **state)
 	snapshot_put_bytes(w, "aa", "kind", "x", 1);
 	snapshot_put_bytes(w, "a", "other", "x", 1);
 	check_failed(w, -EINVAL, "twice");
+	/* Two names with the same CRC-32. */
+	w = make_writer();
+	snapshot_put_bytes(w, "uejgtcuo", "kind", "x", 1);
+	snapshot_put_bytes(w, "iiwucoup", "kind", "x", 1);
+	f = finish(w);
+	free(f.bytes);
+	w = make_writer();
+	snapshot_put_bytes(w, "uejgtcuo", "kind", "x", 1);
+	snapshot_put_bytes(w, "iiwucoup", "kind", "x", 1);
+	snapshot_put_bytes(w, "iiwucoup", "kind", "x", 1);
+	check_failed(w, -EINVAL, "twice");
 }
 
 static void test_writer_limits(void **state)
