@@ -234,7 +234,7 @@ static void thaw_type(struct virtio_dev *dev)
 		dev->type->thaw(dev);
 }
 
-/* Each queue that is listened to is looked at: rings tell what there is to do, not kicks. */
+/* Each queue that is listened to is kicked, also without anything in it: what a type has kept goes on. */
 static void look_again(struct virtio_dev *dev)
 {
 	for (unsigned q = 0; q < dev->queue_count; q++) {
@@ -254,9 +254,10 @@ void virtio_freeze(struct virtio_dev *dev)
 		freeze_type(dev);
 }
 
+/* What a reset waits for is in flight. */
 bool virtio_is_frozen(const struct virtio_dev *dev)
 {
-	return dev->frozen && !dev->resetting && dev->in_flight == 0;
+	return dev->frozen && dev->in_flight == 0;
 }
 
 void virtio_thaw(struct virtio_dev *dev)

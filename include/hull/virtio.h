@@ -286,9 +286,10 @@ void virtio_save(struct virtio_dev *dev, struct snapshot_writer *writer, const c
 int virtio_load(struct virtio_dev *dev, struct snapshot *snapshot, const char *name, struct err *err);
 
 /*
- * After state was loaded, the transport's as well: maps the rings again, starts, and has all queues looked
- * at. Raises each interrupt that the driver may wait for once more, so the interrupt controllers must have
- * their state by then, those of the vCPUs, too. -EINVAL: the state is not possible.
+ * After state was loaded, the transport's as well: maps the rings again, starts as after DRIVER_OK, and
+ * kicks all queues. Raises each interrupt that the driver may wait for once more: the
+ * interrupt controllers must have their state by then, those of the vCPUs, too. -EINVAL: the state is not
+ * possible.
  */
 int virtio_restored(struct virtio_dev *dev, struct err *err);
 

@@ -59,11 +59,11 @@ static void state_op(struct play *p, struct fuzz_input *in)
 		rig_migrate(&p->rig);
 		return;
 	}
-	/* A state of somebody else's: what is taken can be saved again. */
+	/* A state of somebody else's: what is taken can be saved again. What is refused leaves a fresh
+	 * device. */
 	fuzz_bytes(in, bytes, len);
-	loop_lock(&p->rig.loop);
-	(void)state_load(type->state, (char *)p->rig.dev + type->state_offset, bytes, len, NULL);
-	loop_unlock(&p->rig.loop);
+	if (rig_load(&p->rig, bytes, len, NULL) < 0)
+		rig_migrate(&p->rig);
 }
 
 static void type_op(struct play *p, struct fuzz_input *in)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_pci.h>
@@ -18,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "balloon.h"
 #include "hull/util.h"
 #include "hull/virtio_balloon.h"
 #include "snapshot_rig.h"
@@ -1053,6 +1055,22 @@ static void test_snapshot(void **state)
 	rig_snapshot_free(&snap);
 }
 
+/* A target of all memory can be, one of more cannot. */
+static void test_snapshot_target(void **state)
+{
+	struct virtio_rig *rig = &((struct balloon_test *)*state)->rig, *other;
+	struct rig_snapshot snap;
+
+	for (unsigned more = 0; more < 2; more++) {
+		container_of(rig->dev, struct balloon, dev)->st.config.num_pages = RIG_RAM_SIZE / PAGE + more;
+		rig_snapshot_of(&snap, rig);
+		other = make_other(rig);
+		assert_int_equal(rig_snapshot_load(&snap, other, NULL), more ? -EINVAL : 0);
+		virtio_rig_finish(other);
+		rig_snapshot_free(&snap);
+	}
+}
+
 static void victim_traffic(struct virtio_rig *rig)
 {
 	for (unsigned q = 0; q < QUEUES; q++)
@@ -1116,6 +1134,7 @@ int main(void)
 		MMIO_CASE(test_state),
 		CASE(test_snapshot),
 		MMIO_CASE(test_snapshot),
+		CASE(test_snapshot_target),
 		CASE(test_snapshot_hostile),
 		MMIO_CASE(test_snapshot_hostile),
 	};

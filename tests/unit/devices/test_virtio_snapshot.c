@@ -14,6 +14,7 @@
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_pci.h>
 #include <linux/virtio_ring.h>
+#include <pthread.h>
 
 #include "hull/util.h"
 #include "rig_cases.h"
@@ -109,18 +110,22 @@ static void test_kicks_wait(void **state)
 	assert_true(echo_roundtrip(rig));
 }
 
-/* A queue that somebody else serves is not kicked by the thaw. */
+/* A queue that somebody else serves is not kicked by the thaw, and its ring is left alone. */
 static void test_given_away(void **state)
 {
 	struct virtio_rig *rig = *state;
+	uint8_t *avail_event;
 
 	echo_of(rig)->give_away = true;
 	virtio_rig_start(rig, UINT64_MAX, 0);
+	avail_event = virtio_rig_ram(rig, rig->rings[0].used + 4 + 8ul * SIZE, 2);
+	store_le16(avail_event, 7); /* by that one */
 	freeze(rig);
 	offer(rig, 0, 0);
 	offer(rig, 1, 0);
 	virtio_rig_thaw(rig);
 	virtio_rig_run(rig);
+	assert_int_equal(virtio_rig_avail_event(rig, 0), 7);
 	check_came_back(rig, 0, 0, true);
 	check_came_back(rig, 1, 1 << 0, true);
 	/* Taken back while it is frozen, it is. */
@@ -153,6 +158,48 @@ static void test_waits_for_requests(void **state)
 	virtio_rig_thaw(rig);
 	echo_of(rig)->hold = false;
 	assert_true(echo_roundtrip(rig));
+}
+
+/* Another thread that waits for it, as the one that makes a snapshot does. */
+struct waiter {
+	struct virtio_rig *rig;
+	bool waits; /* lock: the loop's */
+};
+
+static void *await_rest(void *arg)
+{
+	struct waiter *w = arg;
+
+	loop_lock(&w->rig->loop);
+	while (!virtio_is_frozen(w->rig->dev)) {
+		w->waits = true;
+		loop_wait(&w->rig->loop);
+	}
+	loop_unlock(&w->rig->loop);
+	return NULL;
+}
+
+static void test_awaited(void **state)
+{
+	struct virtio_rig *rig = *state;
+	struct waiter w = {.rig = rig};
+	bool waits = false;
+	pthread_t thread;
+
+	virtio_rig_start(rig, UINT64_MAX, 0);
+	echo_of(rig)->hold = true;
+	offer(rig, 0, 0);
+	virtio_rig_kick(rig, 0);
+	freeze(rig);
+	assert_int_equal(pthread_create(&thread, NULL, await_rest, &w), 0);
+	while (!waits) {
+		loop_lock(&rig->loop); /* which it gives away when it waits */
+		waits = w.waits;
+		loop_unlock(&rig->loop);
+	}
+	echo_release(rig, 1);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	virtio_rig_thaw(rig);
 }
 
 /* Thawed before it has come to rest. */
@@ -282,7 +329,9 @@ static void test_goes_on(void **state)
 	assert_int_equal(echo_of(other)->starts, 1);
 	assert_int_equal(echo_of(other)->restarts, 1);
 	assert_false(other->dev->restored);
+	assert_int_equal(echo_of(other)->kicks, 0);
 	virtio_rig_run(other);
+	assert_int_equal(echo_of(other)->kicks, QUEUES);
 	check_came_back(other, 0, 1 << 2 | 1 << 4 | 1 << 6, false);
 	check_came_back(other, 1, 1 << 0, true);
 	assert_true(echo_roundtrip(other));
@@ -415,6 +464,8 @@ static void test_interrupts_again(void **state)
 		assert_int_equal(virtio_rig_queue_irqs(other, 0), QUEUES);
 	}
 	assert_int_equal(virtio_rig_isr(other), 1);
+	virtio_rig_run(other);
+	assert_int_equal(echo_of(other)->kicks, QUEUES); /* empty or not */
 	virtio_rig_finish(other);
 	rig_snapshot_free(&snap);
 	/* That of the configuration when it may have been under way. */
@@ -481,6 +532,13 @@ static void test_not_at_rest(void **state)
 	assert_string_equal(err.msg, "echo0 is not at rest");
 	snapshot_writer_destroy(writer);
 	echo_release(rig, 1);
+	/* A chain that a type has forgotten to put back. */
+	rig->dev->queues[1].vq.in_flight++;
+	assert_int_equal(snapshot_writer_create(&writer, NULL), 0);
+	virtio_save(rig->dev, writer, "echo0");
+	assert_int_equal(snapshot_writer_finish(writer, &bytes, &len, &err), -EBUSY);
+	snapshot_writer_destroy(writer);
+	rig->dev->queues[1].vq.in_flight--;
 	assert_int_equal(snapshot_writer_create(&writer, NULL), 0);
 	virtio_save(rig->dev, writer, "echo0");
 	assert_int_equal(snapshot_writer_finish(writer, &bytes, &len, &err), 0);
@@ -505,6 +563,24 @@ static void victim_traffic(struct virtio_rig *rig)
 	offer(rig, 0, 6);
 	virtio_rig_kick(rig, 0);
 	virtio_rig_kick_by_exit(rig, 1);
+}
+
+/* No more can be in flight than the ring has entries, and at rest nothing is. */
+static void test_hostile_indices(void **state)
+{
+	struct virtio_rig *rig = *state, *other;
+	struct virtq_state *st = &rig->dev->queues[0].vq.st;
+	struct rig_snapshot snap;
+
+	virtio_rig_start(rig, UINT64_MAX, 0);
+	for (int ahead = SIZE - 1; ahead <= SIZE + 1; ahead++) {
+		st->next_avail = (uint16_t)(st->next_used + ahead);
+		rig_snapshot_of(&snap, rig);
+		other = make_other(rig->transport);
+		assert_int_equal(rig_snapshot_load(&snap, other, NULL), ahead > SIZE ? -EINVAL : 0);
+		virtio_rig_finish(other);
+		rig_snapshot_free(&snap);
+	}
 }
 
 static void test_hostile(void **state)
@@ -541,6 +617,8 @@ int main(void)
 		RIG_CASE(test_broken),
 		RIG_CASE(test_not_at_rest),
 		RIG_CASE(test_hostile),
+		RIG_CASE(test_hostile_indices),
+		RIG_CASE(test_awaited),
 
 	};
 
