@@ -48,27 +48,61 @@ static void on_disk_event(void *arg, enum machine_event event)
 	loop_post(&disk->machine->loop, &disk->machine->full_task);
 }
 
+/* A back end for one file. `base`: it is under another one. */
+static int make_raw(struct machine_disk *disk, int fd, bool base, struct block_backend **ret,
+		    char why[static 160], struct err *err)
+{
+	const struct config_disk *config = disk->config;
+	const struct disk_file *file = disk->file;
+	const struct block_raw_params params = {
+		.fd = fd,
+		.path = file->path,
+		.read_only = base || config->read_only,
+		.direct = file->direct,
+		/* What nobody sees may always be freed: see below for what the guest is told. */
+		.discard = config->discard || file->top >= 0,
+		.engine = config->engine == BLOCK_ENGINE_AIO && !file->direct ? BLOCK_ENGINE_AUTO
+									      : config->engine,
+		.confine = sandbox_thread,
+	};
+
+	return block_raw_create(ret, &disk->machine->disks->io.loop, &params, why, err);
+}
+
+/* A private copy that shares no blocks with what it comes from. */
+static int make_overlay(struct machine_disk *disk, char why[static 160], struct err *err)
+{
+	struct block_backend *base = NULL, *top = NULL;
+	int r = make_raw(disk, disk->file->fd, true, &base, why, err);
+
+	if (r < 0)
+		return r;
+	r = make_raw(disk, disk->file->top, false, &top, why, err);
+	if (r < 0) {
+		base->ops->close(base);
+		return r;
+	}
+	r = block_overlay_create(&disk->backend, &disk->machine->disks->io.loop, base, top, err);
+	if (r < 0)
+		return err_prefix(err, "%s", disk->file->path);
+	disk->backend->can_discard = disk->config->discard;
+	return 0;
+}
+
 static int build_backend(struct machine_disks *disks, struct machine_disk *disk, struct err *err)
 {
 	const struct config_disk *config = disk->config;
-	const struct block_raw_params params = {
-		.fd = disk->file->fd,
-		.path = disk->file->path,
-		.read_only = config->read_only,
-		.direct = config->direct,
-		.discard = config->discard,
-		.engine = config->engine,
-		.confine = sandbox_thread,
-	};
+	const struct disk_file *file = disk->file;
 	char why[160] = "";
-	int r = block_raw_create(&disk->backend, &disks->io.loop, &params, why, err);
+	int r = file->top >= 0 ? make_overlay(disk, why, err)
+			       : make_raw(disk, file->fd, false, &disk->backend, why, err);
 
 	if (r < 0)
 		return r;
 	log_line(disks->machine->log, LOG_INFO, "disk %s: %s, %" PRIu64 " MiB, %s%s, %u queue%s: %s",
-		 config->id, config->path, disk->backend->size >> 20,
-		 config->read_only ? "read-only" : "writable", config->direct ? ", direct" : "",
-		 config->queues, config->queues > 1 ? "s" : "", why);
+		 config->id, file->copy ? "a private copy of the snapshot's" : file->path,
+		 disk->backend->size >> 20, config->read_only ? "read-only" : "writable",
+		 file->direct ? ", direct" : "", config->queues, config->queues > 1 ? "s" : "", why);
 	return 0;
 }
 
@@ -77,7 +111,7 @@ static int build_device(struct machine_disks *disks, struct machine_disk *disk, 
 	struct virtio_env env = machine_virtio_env(disks->machine, &disks->io.loop);
 	struct virtio_blk_params params = {
 		.backend = disk->backend,
-		.name = disk->config->path,
+		.name = disk->file->path,
 		.queues = disk->config->queues,
 		.pause_on_enospc = disk->config->pause_on_enospc,
 	};
@@ -145,7 +179,7 @@ bool machine_disks_report_full(struct machine_disks *disks)
 		log_line(disks->machine->log, LOG_ERROR,
 			 "disk %s: no space left on the host; the machine is paused: free some space, "
 			 "then 'kill -CONT %d'",
-			 disk->config->path, disks->machine->worker.supervisor);
+			 disk->file->path, disks->machine->worker.supervisor);
 	}
 	return any;
 }
@@ -242,7 +276,7 @@ static void drain_all(void *arg)
 
 		if (r < 0 && d->first == 0)
 			d->first = err_errno(d->err, r, "disk %s: what the guest wrote is perhaps lost",
-					     disk->config->path);
+					     disk->file->path);
 	}
 }
 

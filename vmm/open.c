@@ -304,7 +304,7 @@ void resources_close(struct resources *res)
 		fd_close(&res->initrds[i].fd);
 	res->initrd_count = 0;
 	for (unsigned i = 0; i < res->disk_count; i++)
-		fd_close(&res->disks[i].fd);
+		disk_file_close(&res->disks[i]);
 	res->disk_count = 0;
 	if (res->vsock_listen >= 0)
 		unix_socket_unlink(res->vsock_path);

@@ -12,13 +12,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <libgen.h>
+#include <limits.h>
 #include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "copy_file.h"
 #include "hull/util.h"
 
 enum {
@@ -160,7 +165,11 @@ void disk_file_unlock(const struct disk_file *file)
 int disk_file_open(struct disk_file *ret_file, const struct config_disk *disk, bool lock,
 		   const struct disk_file *others, unsigned other_count, struct err *err)
 {
-	struct disk_file file = {.fd = -1, .path = disk->path, .read_only = disk->read_only};
+	struct disk_file file = {.fd = -1,
+				 .top = -1,
+				 .path = disk->path,
+				 .read_only = disk->read_only,
+				 .direct = disk->direct};
 	struct stat st = {0};
 	int r = open_image(disk, &st, err);
 
@@ -175,6 +184,232 @@ int disk_file_open(struct disk_file *ret_file, const struct config_disk *disk, b
 	if (r < 0) {
 		fd_close(&file.fd);
 		return r;
+	}
+	*ret_file = file;
+	return 0;
+}
+
+void disk_file_close(struct disk_file *file)
+{
+	fd_close(&file->fd);
+	fd_close(&file->top);
+}
+
+/* ---- copies ---- */
+
+/* A file without a name in `dir`. Returns the descriptor or -errno. */
+static int make_unnamed(const char *dir)
+{
+	char path[PATH_MAX];
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int n;
+
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
+		return fd >= 0 ? fd : -errno;
+	n = snprintf(path, sizeof(path), "%s/.hull-XXXXXX", dir);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return -ENAMETOOLONG;
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	return fd;
+}
+
+const char *disk_file_scratch_dir(void)
+{
+	const char *const dirs[] = {getenv("TMPDIR"), "/var/tmp", "/tmp"};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(dirs); i++) {
+		int fd = dirs[i] && *dirs[i] ? make_unnamed(dirs[i]) : -1;
+
+		if (fd >= 0) {
+			close(fd);
+			return dirs[i];
+		}
+	}
+	return "/tmp"; /* for the message */
+}
+
+/* A file in `dir` that shares the blocks of `base`. Returns the descriptor or -errno. */
+static int make_clone(const char *dir, int base)
+{
+	int fd = make_unnamed(dir);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = ioctl(fd, FICLONE, base) < 0 ? -errno : 0;
+	if (r < 0)
+		close(fd);
+	return r < 0 ? r : fd;
+}
+
+/* The same where `base` is, as only files of one file system can share blocks. */
+static int make_clone_beside(int base)
+{
+	char self[32], path[PATH_MAX];
+	ssize_t n;
+
+	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", base);
+	n = readlink(self, path, sizeof(path) - 1);
+	if (n <= 0 || path[0] != '/')
+		return -ENOENT;
+	path[n] = '\0';
+	return make_clone(dirname(path), base);
+}
+
+static int add_top(struct disk_file *file, const char *dir, struct err *err)
+{
+	file->top = make_unnamed(dir);
+	if (file->top < 0)
+		return err_errno(err, file->top, "disk %s: a file for what is written in %s", file->path,
+				 dir);
+	if (ftruncate(file->top, (off_t)file->size) < 0)
+		return err_errno(err, -errno, "disk %s: a file of %" PRIu64 " bytes in %s", file->path,
+				 file->size, dir);
+	return 0;
+}
+
+/* What is written goes elsewhere. */
+static int make_private(struct disk_file *file, int base, const char *dir, struct err *err)
+{
+	int fd = make_clone(dir, base);
+
+	if (fd < 0)
+		fd = make_clone_beside(base);
+	if (fd < 0)
+		return add_top(file, dir, err);
+	close(file->fd);
+	file->fd = fd;
+	return 0;
+}
+
+/* Opens `base` once more: no machine can write to what others have, too, and each has a lock of its own. */
+static int open_base(struct disk_file *file, int base, struct err *err)
+{
+	struct stat st;
+	int r;
+
+	if (fstat(base, &st) < 0)
+		return err_errno(err, -errno, "disk %s of the snapshot", file->path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, -EINVAL, "disk %s of the snapshot: not a regular file", file->path);
+	file->fd = fcntl(base, F_DUPFD_CLOEXEC, 3);
+	r = file->fd < 0 ? -errno : fd_make_read_only(&file->fd);
+	if (r < 0)
+		return err_errno(err, r, "disk %s of the snapshot", file->path);
+	file->device = st.st_dev;
+	file->inode = st.st_ino;
+	r = find_size(file->fd, &st, file->path, &file->size, err);
+	return r == 0 ? lock_file(file, false, err) : r;
+}
+
+int disk_file_open_copy(struct disk_file *ret_file, const struct config_disk *disk, int base, const char *dir,
+			struct err *err)
+{
+	struct disk_file file = {
+		.fd = -1, .top = -1, .path = disk->id, .read_only = true /* the lock */, .copy = true};
+	int r = open_base(&file, base, err);
+
+	if (r == 0 && !disk->read_only)
+		r = make_private(&file, base, dir, err);
+	if (r < 0) {
+		disk_file_close(&file);
+		return r;
+	}
+	file.read_only = disk->read_only;
+	*ret_file = file;
+	return 0;
+}
+
+/* ---- copies that stay ---- */
+
+/* Gives the file the name, unless somebody else has been faster: then that one counts. */
+static int name_file(int fd, const char *path)
+{
+	char self[32];
+
+	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0 && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+static int fill_copy(int fd, int base, const char *path, struct err *err)
+{
+	int r = copy_file(base, fd, err);
+
+	if (r < 0)
+		return err_prefix(err, "%s", path);
+	/* With its name it is taken for complete, also after the host has crashed. */
+	return fdatasync(fd) < 0 ? err_errno(err, -errno, "%s", path) : 0;
+}
+
+/* Where files without a name cannot get one later. */
+static int create_by_name(const char *path, int base, struct err *err)
+{
+	char name[PATH_MAX];
+	int n = snprintf(name, sizeof(name), "%s.XXXXXX", path);
+	int fd, r;
+
+	if (n < 0 || (size_t)n >= sizeof(name))
+		return err_errno(err, -ENAMETOOLONG, "%s", path);
+	fd = mkostemp(name, O_CLOEXEC);
+	if (fd < 0)
+		return err_errno(err, -errno, "%s", path);
+	r = fill_copy(fd, base, path, err);
+	if (r == 0 && link(name, path) < 0 && errno != EEXIST)
+		r = err_errno(err, -errno, "%s", path);
+	unlink(name);
+	close(fd);
+	return r;
+}
+
+static int create_copy(const char *path, int base, struct err *err)
+{
+	char copy[PATH_MAX];
+	int fd, r;
+
+	(void)snprintf(copy, sizeof(copy), "%s", path);
+	fd = open(dirname(copy), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
+		return create_by_name(path, base, err);
+	if (fd < 0)
+		return err_errno(err, -errno, "%s", path);
+	r = fill_copy(fd, base, path, err);
+	if (r == 0) {
+		r = name_file(fd, path);
+		if (r < 0)
+			err_errno(err, r, "%s", path);
+	}
+	close(fd);
+	return r;
+}
+
+int disk_file_open_as(struct disk_file *ret_file, const struct config_disk *disk, int base, uint64_t size,
+		      struct err *err)
+{
+	struct disk_file file;
+	int r = 0;
+
+	if (access(disk->path, F_OK) < 0 && errno == ENOENT) {
+		if (base < 0)
+			return err_set(
+				err, -ENOENT,
+				"%s: not there, and the snapshot has no copy of disk %s to make it from",
+				disk->path, disk->id);
+		r = create_copy(disk->path, base, err);
+	}
+	if (r == 0)
+		r = disk_file_open(&file, disk, true, NULL, 0, err);
+	if (r < 0)
+		return r;
+	if (file.size != size) {
+		disk_file_close(&file);
+		return err_set(err, -EINVAL,
+			       "%s: has %" PRIu64 " bytes, but disk %s of the snapshot has %" PRIu64,
+			       disk->path, file.size, disk->id, size);
 	}
 	*ret_file = file;
 	return 0;

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 
 #include "hull/util.h"
-#include "zz_stub.h"
 
 /* What the guest knows of the disk's size is what its copy has. */
 static int check_size(int fd, const struct config_disk *disk, uint64_t size, struct err *err)

@@ -53,8 +53,10 @@ static void keep_all(struct worker_sandbox *w, const struct resources *res, int 
 	worker_sandbox_keep(w, res->kernel.fd);
 	for (unsigned i = 0; i < res->initrd_count; i++)
 		worker_sandbox_keep(w, res->initrds[i].fd);
-	for (unsigned i = 0; i < res->disk_count; i++)
+	for (unsigned i = 0; i < res->disk_count; i++) {
 		worker_sandbox_keep(w, res->disks[i].fd);
+		worker_sandbox_keep(w, res->disks[i].top);
+	}
 	for (unsigned i = 0; i < res->net_count; i++)
 		keep_net(w, &res->nets[i]);
 	for (unsigned i = 0; i < res->share_count; i++)
@@ -74,7 +76,8 @@ static uint64_t device_files(const struct vm_config *config, const struct resour
 {
 	switch (slot->kind) {
 	case SLOT_DISK:
-		return DEVICE_FILES + 2 * config->disks[slot->index].queues;
+		return (res->disks[slot->index].top >= 0 ? 2u : 1u) * DEVICE_FILES +
+		       2 * config->disks[slot->index].queues;
 	case SLOT_NET:
 		return DEVICE_FILES + 10 * (uint64_t)res->nets[slot->index].pairs;
 	case SLOT_CONSOLE:

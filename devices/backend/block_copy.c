@@ -10,11 +10,9 @@
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "block_file.h"
 #include "hull/block.h"
 #include "hull/syscalls.h"
 #include "hull/util.h"
@@ -151,48 +149,6 @@ int block_copy(struct block_backend *b, int fd, const int *stop, struct err *err
 	r = copy_data(&c);
 	free(c.piece);
 	return r;
-}
-
-/* ---- of a file that is no disk of a machine ---- */
-
-struct source {
-	struct block_backend backend;
-	struct block_file file;
-};
-
-static const struct block_file *to_file(struct block_backend *b)
-{
-	return &container_of(b, struct source, backend)->file;
-}
-
-static int source_peek(struct block_backend *b, void *buf, uint64_t offset, size_t len)
-{
-	return block_file_peek(to_file(b), buf, offset, len);
-}
-
-static int source_next_data(struct block_backend *b, uint64_t from, uint64_t *ret_start, uint64_t *ret_end)
-{
-	return block_file_next_data(to_file(b), from, ret_start, ret_end);
-}
-
-static int source_clone(struct block_backend *b, int fd)
-{
-	return block_file_clone(to_file(b), fd);
-}
-
-int block_copy_file(int from, int fd, struct err *err)
-{
-	static const struct block_ops ops = {
-		.peek = source_peek, .next_data = source_next_data, .clone = source_clone};
-	struct source s = {.backend = {.ops = &ops}, .file = {.fd = from, .align = 1}};
-	struct stat st;
-
-	if (fstat(from, &st) < 0)
-		return err_errno(err, -errno, "asking for its size");
-	if (!S_ISREG(st.st_mode))
-		return err_set(err, -EINVAL, "not a regular file");
-	s.backend.size = s.file.size = (uint64_t)st.st_size;
-	return block_copy(&s.backend, fd, NULL, err);
 }
 
 const struct syscall_rule block_copy_syscalls[] = {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A file or block device as something to copy from (block_file.c): plain system calls, for
- * block_raw.c and block_copy.c.
+ * A file or block device as something to copy from (block_file.c), for block_raw.c: plain system calls.
  *
  * Thread: any. The position of the file is changed, which nothing else uses.
  */

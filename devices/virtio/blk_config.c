@@ -55,6 +55,17 @@ static uint8_t exponent(uint32_t power_of_two)
 	return (uint8_t)__builtin_ctz(power_of_two);
 }
 
+/* What the guest is told of blocks, in blocks of `block_size` bytes. */
+static void fill_blocks(struct virtio_blk_config *c, const struct block_backend *b, uint32_t block_size)
+{
+	const uint32_t physical = b->physical_size < block_size ? block_size : b->physical_size;
+
+	c->blk_size = block_size;
+	c->physical_block_exp = exponent(physical / block_size);
+	c->min_io_size = (uint16_t)(physical / block_size);
+	c->opt_io_size = b->optimal_io / block_size;
+}
+
 void blk_fill_config(struct virtio_blk *blk, unsigned queues)
 {
 	const struct block_backend *b = blk->backend;
@@ -62,10 +73,7 @@ void blk_fill_config(struct virtio_blk *blk, unsigned queues)
 
 	c->capacity = b->size / BLK_SECTOR;
 	c->seg_max = BLK_SEG_MAX;
-	c->blk_size = b->block_size;
-	c->physical_block_exp = exponent(b->physical_size / b->block_size);
-	c->min_io_size = (uint16_t)(b->physical_size / b->block_size);
-	c->opt_io_size = b->optimal_io / b->block_size;
+	fill_blocks(c, b, b->block_size);
 	c->num_queues = (uint16_t)queues;
 	if (b->can_discard) {
 		c->max_discard_sectors = BLK_ZEROES_MAX_SECTORS;
@@ -110,9 +118,16 @@ void blk_save(struct virtio_dev *dev, struct snapshot_writer *writer, const char
 	snapshot_put(writer, section, &virtio_blk_state_table, &st);
 }
 
+/* A guest that asks for whole blocks of 4 KiB needs no disk that has such blocks. */
+static bool fits_blocks(uint32_t known, uint32_t have)
+{
+	return known == have || (known == 4096 && have < known);
+}
+
 int blk_load(struct virtio_dev *dev, struct snapshot *snapshot, const char *name, struct err *err)
 {
-	const struct block_backend *b = container_of(dev, struct virtio_blk, dev)->backend;
+	struct virtio_blk *blk = container_of(dev, struct virtio_blk, dev);
+	const struct block_backend *b = blk->backend;
 	struct disk_state st = {0};
 	char section[SNAPSHOT_MAX_NAME];
 	int r;
@@ -125,10 +140,11 @@ int blk_load(struct virtio_dev *dev, struct snapshot *snapshot, const char *name
 		return err_set(err, -EINVAL,
 			       "%s: a disk of %" PRIu64 " bytes, but the guest knows it with %" PRIu64, name,
 			       b->size, st.size);
-	if (st.block_size != b->block_size)
+	if (!fits_blocks(st.block_size, b->block_size))
 		return err_set(err, -EINVAL, "%s: blocks of %u bytes, but the guest knows it with %u", name,
 			       b->block_size, st.block_size);
 	if (b->read_only && !st.read_only)
 		return err_set(err, -EINVAL, "%s: read-only, but the guest may write to it", name);
+	fill_blocks(&blk->config, b, st.block_size);
 	return 0;
 }

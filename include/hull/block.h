@@ -141,7 +141,4 @@ int block_overlay_create(struct block_backend **ret_backend, struct loop *loop, 
  */
 int block_copy(struct block_backend *b, int fd, const int *stop, struct err *err);
 
-/* The same for a regular file `from`, which nobody writes to. Any thread. Errors: -EINVAL, it is none. */
-int block_copy_file(int from, int fd, struct err *err);
-
 #endif

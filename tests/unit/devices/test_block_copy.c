@@ -510,26 +510,6 @@ static void test_shrinks(void **state)
 	}
 }
 
-static void test_file(void **state)
-{
-	uint8_t *data = malloc(DISK);
-	int to = unnamed(NULL), from, dir = open(".", O_RDONLY | O_CLOEXEC);
-	struct err err = {0};
-
-	(void)state;
-	assert_non_null(data);
-	fill(data, 0, DISK);
-	from = make_sparse(NULL, data, DISK - 100, 8192, 1 << 20);
-	assert_int_equal(block_copy_file(from, to, &err), 0);
-	check_copy(to, data, DISK - 100);
-	assert_int_equal(block_copy_file(dir, to, &err), -EINVAL);
-	assert_non_null(strstr(err.msg, "not a regular file"));
-	close(dir);
-	close(from);
-	close(to);
-	free(data);
-}
-
 /* ---- file systems that share blocks ---- */
 
 static bool run(const char *format, const char *dir)
@@ -606,8 +586,7 @@ int main(void)
 		cmocka_unit_test(test_read_errors), cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_clone),       cmocka_unit_test(test_write_errors),
 		cmocka_unit_test(test_no_space),    cmocka_unit_test(test_raw),
-		cmocka_unit_test(test_shrinks),     cmocka_unit_test(test_file),
-		cmocka_unit_test(test_shared),
+		cmocka_unit_test(test_shrinks),     cmocka_unit_test(test_shared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

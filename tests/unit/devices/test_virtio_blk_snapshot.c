@@ -603,6 +603,17 @@ static void test_another_disk(void **state)
 	disk.backend.read_only = true;
 	check_refused(g, &snap, &disk, QUEUES, NULL);
 	rig_snapshot_free(&snap);
+
+	/* Who asks for blocks of 4 KiB finds them on any disk, and is told of them as before. */
+	disk.backend.read_only = g->disk.backend.read_only = false;
+	g->disk.backend.block_size = 4096;
+	renew(g, false);
+	start(g, UINT64_MAX);
+	rig_snapshot_of(&snap, &g->rig);
+	check_refused(g, &snap, &disk, QUEUES, NULL);
+	disk.backend.block_size = 4096;
+	check_refused(g, &snap, &disk, QUEUES, NULL);
+	rig_snapshot_free(&snap);
 	mem_block_finish(&disk);
 }
 
