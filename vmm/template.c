@@ -3,6 +3,7 @@
 #include "template.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,9 @@ static int take_running(struct template *t, struct err *err)
 		r = snapshot_take(&t->take, err);
 	if (r == 0)
 		r = read_state(t, err);
+	/* The worker has had it, too, and may be a guest's by now: nobody changes it under the copies. */
+	if (r == 0 && fcntl(t->take.memory, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) < 0)
+		r = err_errno(err, -errno, "memory for copies");
 	t->source.memory = t->take.memory;
 	return r;
 }
