@@ -7,7 +7,7 @@
 #include "hull/err.h"
 
 struct share_file {
-	int root; /* the directory, O_PATH; -1: none, or its file server has it already (share_process.h) */
+	int root; /* the directory, O_PATH; -1: none */
 	int link; /* the worker's end of the link to that (hull/fs_link.h); -1: it was not started */
 };
 

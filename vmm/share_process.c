@@ -178,10 +178,8 @@ static int start_one(struct share_processes *p, const struct vm_config *config, 
 	close(pair[1]);
 	file->link = pair[0];
 	fd_close(&ready[1]);
-	if (pid > 0) {
-		fd_close(&file->root);
+	if (pid > 0)
 		p->pids[p->count++] = pid;
-	}
 	r = pid < 0 ? pid : 0;
 	if (r == 0 && ready[0] >= 0)
 		r = await_server(ready[0], path, err);

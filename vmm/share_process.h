@@ -29,8 +29,8 @@ struct share_processes {
 struct file_share share_process_settings(const struct vm_config *config, unsigned index);
 
 /*
- * Starts the server of each share of `config`: takes files[i].root, and makes files[i].link. What goes
- * wrong in them goes to `log`.
+ * Starts the server of each share of `config`: of files[i].root, and makes files[i].link. The root stays the
+ * caller's, too: who makes a snapshot is given it. What goes wrong in them goes to `log`.
  * For a process with a single thread. Errors: -errno of mmap(2), socketpair(2) and fork(2), with
  * SANDBOX_STRICT those of sandbox_confine(); those that were started are in `processes`, and end when their
  * links are closed.
