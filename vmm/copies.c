@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -143,7 +144,7 @@ static _Noreturn void be_copy(const struct copies_order *order, const struct cop
 	/* Those who wait for it close their end, and it may go on to say things. */
 	signal(SIGPIPE, SIG_IGN);
 	if (!order->outlive) {
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		prctl(PR_SET_PDEATHSIG, SIGINT);
 		if (getppid() != parent)
 			_exit(EXIT_HULL_FAILED);
 	}
@@ -209,19 +210,22 @@ static int failed(struct copy *copy, struct err *err)
 	return err_set(err, -EREMOTEIO, "%s: %s", copy->name, *start ? start : "it did not start");
 }
 
-static int wait_ready(struct copy *copy, uint64_t deadline_ns, struct err *err)
+static int wait_ready(struct copy *copy, int signals, uint64_t deadline_ns, struct err *err)
 {
-	struct pollfd p = {.fd = copy->ready, .events = POLLIN};
+	struct pollfd fds[] = {{.fd = copy->ready, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
 	uint64_t now;
 	char byte;
 	int n;
 
 	do {
 		now = monotonic_ns();
-		n = poll(&p, 1, now < deadline_ns ? (int)((deadline_ns - now) / 1000000 + 1) : 0);
+		n = poll(fds, ARRAY_SIZE(fds),
+			 now < deadline_ns ? (int)((deadline_ns - now) / 1000000 + 1) : 0);
 	} while (n < 0 && errno == EINTR);
 	if (n == 0)
 		return err_set(err, -ETIMEDOUT, "%s does not start", copy->name);
+	if (fds[1].revents)
+		return err_set(err, -EINTR, "interrupted: no copy is left");
 	if (read(copy->ready, &byte, 1) != 1)
 		return failed(copy, err);
 	fd_close(&copy->ready);
@@ -270,29 +274,64 @@ static int identify(const struct copies_order *order, const struct copy *copy, u
 	return r < 0 ? err_set(err, r, "%s: %s", copy->name, cause.msg) : 0;
 }
 
-int copies_start(struct copies *ret, const struct copies_order *order, struct err *err)
+/* Signals that ask for the end: until all copies run, or none, they wait to be read from a descriptor. */
+static int hold_signals(sigset_t *ret_before, struct err *err)
 {
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGQUIT);
+	sigprocmask(SIG_BLOCK, &set, ret_before);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0) {
+		err_errno(err, -errno, "signals");
+		sigprocmask(SIG_SETMASK, ret_before, NULL);
+	}
+	return fd;
+}
+
+static int start_all(struct copies *c, int signals, struct err *err)
+{
+	const struct copies_order *order = c->order;
 	const uint64_t deadline_ns =
 		monotonic_ns() + (arch_host_is_emulated() ? EMULATED_FACTOR : 1) * patience_ns;
-	struct copies c = {.order = order};
 	int r = 0;
+
+	while (c->count < order->count && r == 0) {
+		c->list[c->count] = (struct copy){.ready = -1, .messages = -1};
+		r = start_one(c, c->count++, err);
+	}
+	for (unsigned i = 0; i < c->count && r == 0; i++)
+		r = wait_ready(&c->list[i], signals, deadline_ns, err);
+	for (unsigned i = 0; i < c->count && r == 0 && order->config->agent; i++)
+		r = identify(order, &c->list[i], deadline_ns, err);
+	return r;
+}
+
+int copies_start(struct copies *ret, const struct copies_order *order, struct err *err)
+{
+	struct copies c = {.order = order};
+	sigset_t before;
+	int signals, r;
 
 	c.list = calloc(order->count, sizeof(*c.list));
 	if (!c.list)
 		return err_errno(err, -ENOMEM, "copies");
-	while (c.count < order->count && r == 0) {
-		c.list[c.count] = (struct copy){.ready = -1, .messages = -1};
-		r = start_one(&c, c.count++, err);
-	}
-	for (unsigned i = 0; i < c.count && r == 0; i++)
-		r = wait_ready(&c.list[i], deadline_ns, err);
-	for (unsigned i = 0; i < c.count && r == 0 && order->config->agent; i++)
-		r = identify(order, &c.list[i], deadline_ns, err);
+	signals = hold_signals(&before, err);
+	r = signals < 0 ? signals : start_all(&c, signals, err);
 	if (r < 0) {
 		copies_stop(&c);
 		copies_finish(&c);
 	}
 	*ret = c;
+	if (signals >= 0) {
+		fd_close(&signals);
+		sigprocmask(SIG_SETMASK, &before, NULL);
+	}
 	return r;
 }
 
