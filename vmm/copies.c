@@ -258,7 +258,7 @@ static int identify(const struct copies_order *order, const struct copy *copy, u
 	int r = -ECONNRESET;
 
 	make_identity(order, copy, &identity);
-	for (unsigned i = 0; r == -ECONNRESET && i < TRIES; i++) {
+	for (unsigned i = 0; (r == -ECONNRESET || r == -ENOTCONN) && i < TRIES; i++) {
 		const uint64_t now = monotonic_ns();
 		int fd = -1;
 
