@@ -71,14 +71,12 @@ void machine_extras_pause(struct machine_extras *x, bool paused)
 		i6300esb_pause(x->watchdog, paused);
 }
 
-static const char watchdog_config[] = "watchdog/config", watchdog_device[] = "watchdog/device";
+static const char watchdog_name[] = "watchdog";
 
 void machine_extras_save(struct machine_extras *x, struct snapshot_writer *w)
 {
-	if (!x || !x->watchdog)
-		return;
-	snapshot_put(w, watchdog_config, &pci_func_state_table, i6300esb_func(x->watchdog));
-	snapshot_put(w, watchdog_device, &i6300esb_state_table, i6300esb_state(x->watchdog));
+	if (x && x->watchdog)
+		i6300esb_save(x->watchdog, w, watchdog_name);
 }
 
 int machine_extras_load(struct machine_extras *x, struct machine *m, struct snapshot *s, struct err *err)
@@ -88,9 +86,7 @@ int machine_extras_load(struct machine_extras *x, struct machine *m, struct snap
 	if (!x || !x->watchdog)
 		return 0;
 	loop_lock(&m->loop);
-	r = snapshot_get(s, watchdog_config, &pci_func_state_table, i6300esb_func(x->watchdog), err);
-	if (r == 0)
-		r = snapshot_get(s, watchdog_device, &i6300esb_state_table, i6300esb_state(x->watchdog), err);
+	r = i6300esb_load(x->watchdog, s, watchdog_name, err);
 	if (r == 0)
 		r = i6300esb_restored(x->watchdog, err);
 	loop_unlock(&m->loop);

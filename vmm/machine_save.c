@@ -256,7 +256,7 @@ static int start_slots(struct machine *m, struct err *err)
 	int r = 0;
 
 	loop_lock(&m->loop);
-	if (m->slot_count > 0)
+	if (m->pci_root) /* the watchdog is no slot, but has a BAR, too */
 		r = pci_root_restored(m->pci_root, err);
 	loop_unlock(&m->loop);
 	for (unsigned i = 0; i < m->slot_count && r == 0; i++) {
