@@ -16,7 +16,7 @@ enum {
 	PFN_BYTES = 4,
 	/* Page numbers sorted at once. From 1 KiB on the C library's qsort() wants to know how much memory
 	 * the host has, and sysinfo(2) is not permitted. */
-	BATCH = 128,
+	BATCH = 255,
 
 	WORK_SHIFT = 16,  /* bytes of free pages to units of work */
 	CHUNK = 16 << 20, /* bytes that go back by one call */
