@@ -99,8 +99,10 @@ static int configure(struct vm_config *c, const struct copies_order *order, unsi
 		fits &= put_number(c->disks[i].path, sizeof(c->disks[i].path), number);
 	for (unsigned i = 0; i < c->net_count; i++) {
 		fits &= put_number(c->nets[i].ifname, sizeof(c->nets[i].ifname), number);
-		if (!order->alike)
+		if (!order->alike) {
 			fresh_mac(c->nets[i].mac);
+			c->nets[i].new_mac = true;
+		}
 	}
 	if (c->log) {
 		c->log = numbered(c->log, number);
