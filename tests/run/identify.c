@@ -17,8 +17,8 @@ static const uint64_t patience_ns = UINT64_C(60) * 1000000000;
 
 static int parse_mac(const char *text, uint8_t mac[static 6])
 {
-	return sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4],
-		      &mac[5]) == 6
+	return sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &mac[0], &mac[1], &mac[2], &mac[3],
+		      &mac[4], &mac[5]) == 6
 		       ? 0
 		       : -1;
 }
