@@ -479,7 +479,7 @@ static void run_random(const struct variant *variant, unsigned rounds, unsigned 
 
 static unsigned heavy(unsigned n)
 {
-	return getenv("HULL_HEAVY") ? 4 * n : n;
+	return getenv("HULL_HEAVY") ? 2 * n : n;
 }
 
 static void test_random(void **state)
