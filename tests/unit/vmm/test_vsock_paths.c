@@ -76,6 +76,7 @@ static struct worker *make_worker(void)
 	vsock_paths_init(&w->paths, -1, pair[1]);
 	virtio_rig_init(&w->g.rig, RIG_MMIO, &virtio_vsock_type, &params);
 	w->g.ram = (uint8_t *)virtio_rig_ram(&w->g.rig, RIG_RAM, RIG_RAM_SIZE) - RIG_RAM;
+	w->g.cid = VSOCK_GUEST_CID;
 	w->paths.dev = w->g.rig.dev;
 	vsock_guest_start(&w->g);
 	return w;
