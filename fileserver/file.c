@@ -297,7 +297,7 @@ static int op_read(struct fs *fs, struct request *r)
 		return res;
 	h = handle_get(fs, in.fh, HANDLE_FILE);
 	if (!h)
-		return -EBADF;
+		return handle_error(fs, in.fh);
 	if (in.size > FS_MAX_IO || !range_fits(in.offset, in.size, INT64_MAX))
 		return -EINVAL;
 	n = request_out_data(r, iov, IOV_MAX_ENTRIES, in.size, &len);
@@ -328,7 +328,7 @@ static int op_write(struct fs *fs, struct request *r)
 		return res;
 	h = handle_get(fs, in.fh, HANDLE_FILE);
 	if (!h)
-		return -EBADF;
+		return handle_error(fs, in.fh);
 	if (in.size > FS_MAX_IO)
 		return -EINVAL;
 	if (!range_fits(in.offset, in.size, INT64_MAX))
@@ -362,7 +362,7 @@ static int op_flush(struct fs *fs, struct request *r)
 		return res;
 	h = handle_get(fs, in.fh, HANDLE_FILE);
 	if (!h)
-		return -EBADF;
+		return handle_error(fs, in.fh);
 	locks_release(fs, h, in.lock_owner, false);
 	fd = fcntl(h->fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
@@ -379,9 +379,10 @@ static int op_release(struct fs *fs, struct request *r)
 	if (res < 0)
 		return res;
 	h = handle_get(fs, in.fh, HANDLE_FILE);
-	if (!h)
+	if (!h && handle_error(fs, in.fh) == -EBADF)
 		return -EBADF;
-	locks_release(fs, h, in.lock_owner, in.release_flags & FUSE_RELEASE_FLOCK_UNLOCK);
+	if (h)
+		locks_release(fs, h, in.lock_owner, in.release_flags & FUSE_RELEASE_FLOCK_UNLOCK);
 	handle_remove(fs, in.fh);
 	return 0;
 }
@@ -396,7 +397,7 @@ static int op_fsync(struct fs *fs, struct request *r)
 		return res;
 	h = handle_get(fs, in.fh, HANDLE_FILE);
 	if (!h)
-		return -EBADF;
+		return handle_error(fs, in.fh);
 	/* What there is to be written is not the guest's, nor is the host's time for it. */
 	if (fs_share(fs)->read_only)
 		return 0;

@@ -6,14 +6,15 @@
  *	request.c   one FUSE request in a chain: what is read, what is answered
  *	table.c     opcode -> function; INIT, DESTROY, INTERRUPT, STATFS
  *	names.c     names from the guest; everything that opens below the root
- *	inodes.c    node ids: an O_PATH descriptor each
+ *	inodes.c    node ids: an O_PATH descriptor each; identity.c: whose it is
  *	handles.c   file handles of open files and directories
  *	owner.c     owners and modes as the guest sees them
  *	attr.c      GETATTR, SETATTR, ACCESS, entries; xattrs are in xattr.c
  *	dir.c       LOOKUP, FORGET, READDIR(PLUS), MKDIR, UNLINK, RENAME, LINK, SYMLINK, READLINK ...
  *	file.c      OPEN, CREATE, TMPFILE, READ, WRITE, FLUSH, RELEASE, FSYNC
  *	range.c     FALLOCATE, COPY_FILE_RANGE, LSEEK: file.c's as well
- *	lock.c      GETLK, SETLK, SETLKW, flock
+ *	lock.c      GETLK, SETLK, SETLKW, flock; lock_ranges.c
+ *	saved.c     a session as bytes, for snapshots; inodes_saved.c, lock_saved.c
  *
  * What the guest says is hostile: node ids, handles, names, lengths, flags. Nothing outside the root is ever
  * opened: a name is one component, checked by name_check(), and opened relative to an inode's descriptor with
@@ -144,9 +145,12 @@ struct inode {
 	int fd;           /* O_PATH */
 	uint32_t type;    /* S_IFMT bits; never changes */
 	uint64_t dev, ino;
-	uint64_t mount; /* statx's stx_mnt_id: the same file may be seen by several mounts */
-	uint64_t key;   /* a number of its own that is never used again, for locks and caches */
-	bool hollow;    /* a directory of proc, sysfs, ...: shown empty, never opened */
+	uint64_t mount;    /* statx's stx_mnt_id: the same file may be seen by several mounts */
+	uint64_t birth_ns; /* 0: not known */
+	uint64_t key;      /* a number of its own that is never used again, for locks and caches */
+	bool loaded;       /* from a snapshot, and not seen since: `mount` is of the session that was saved */
+	bool opened;       /* handles_mark(): a handle is open of it */
+	bool hollow;       /* a directory of proc, sysfs, ...: shown empty, never opened */
 	struct file_stamp {
 		int64_t mtime_ns, ctime_ns,
 			size; /* of the file when it was opened last; ctime_ns 0: not known */
@@ -197,7 +201,7 @@ enum { FS_FD_PATH = 32 };
  * A path that leads to the file of an open (also O_PATH) descriptor itself, a symbolic link included: for
  * getxattr(), chmod(), truncate() and others that take no O_PATH descriptor, and for an O_PATH descriptor of
  * an open file. The process sees no files, so that it is one of /proc/self/fd, which is its working directory
- * or is reached otherwise. In inodes.c.
+ * or is reached otherwise. In identity.c.
  */
 void fs_fd_path(const struct fs *fs, int fd, char path[FS_FD_PATH]);
 
@@ -211,6 +215,9 @@ int name_take(struct request *r, char name[NAME_MAX + 1]);
 
 /* An O_PATH descriptor of `name` in `dir`, nothing followed; -errno. */
 int name_find(struct fs *fs, const struct inode *dir, const char *name);
+
+/* The same of a path from `root`, each component by itself. */
+int name_find_path(struct fs *fs, const struct inode *root, const char *path);
 
 /* Opens (or with O_CREAT creates) the regular file `name` in `dir` (openat2). Not for special files: -EACCES;
  * -ELOOP for a link. Flags as for inode_open(), and O_CREAT, O_EXCL. */
@@ -227,14 +234,17 @@ struct handle {
 	enum handle_kind kind;
 	int fd;
 	uint64_t nodeid; /* of the inode that was opened */
-	off_t dir_pos;   /* HANDLE_DIR: where fd's position is */
-	bool append;
+	off_t dir_pos;   /* HANDLE_DIR: where fd's position is; -1: not known */
+	uint32_t flock;  /* F_RDLCK, F_WRLCK, F_UNLCK: what it has by flock(2) */
+	int lost;        /* 0; else fd is -1, and what it is asked for is answered with this errno */
 };
 
 /* Takes `fd` over (also on failure). -EMFILE when there are too many. */
 int handle_add(struct fs *fs, enum handle_kind kind, int fd, uint64_t nodeid, uint64_t *ret_fh);
-/* NULL: no such handle, or of another kind (answer -EBADF). */
+/* NULL: no such handle, or of another kind, or a lost one (answer handle_error()). */
 struct handle *handle_get(struct fs *fs, uint64_t fh, enum handle_kind kind);
+int handle_error(struct fs *fs, uint64_t fh);
+/* A lost one, too. */
 void handle_remove(struct fs *fs, uint64_t fh);
 
 /* ---- owners and attributes (owner.c, attr.c) ---- */

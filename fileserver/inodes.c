@@ -12,16 +12,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "hull/util.h"
-#include "session.h"
+#include "inodes.h"
 
 enum {
 	/* An inode takes a KiB of a guest that means to know it, and less than half of that here. */
@@ -30,97 +26,9 @@ enum {
 	MAX_INODES = 1 << 24,
 	MAX_DEPTH = 256,      /* directories above it that must be opened, too */
 	MAX_TRIES = 64,       /* inodes that are looked at for one to be closed */
-	MAX_DEVICES = 4096,   /* that get numbers of their own */
 	FIRST_BUCKETS = 1024, /* a power of two */
 	DEVICE_SHIFT = 48,    /* inode numbers of file systems are below that */
 };
-
-struct slot {
-	struct inode *inode;
-	uint32_t generation;
-	uint32_t next_free; /* index + 1; 0: none */
-};
-
-struct inodes {
-	struct slot *slots;
-	uint32_t slot_count, slot_cap;
-	uint32_t free; /* index + 1 */
-	struct inode **buckets;
-	size_t bucket_count;
-	unsigned count;
-	uint64_t keys;                 /* given out so far */
-	struct inode *newest, *oldest; /* of those with a descriptor */
-	uint64_t *devices;             /* in the order they were seen; the root's is the first */
-	unsigned device_count;
-};
-
-struct identity {
-	uint64_t dev, ino, mount;
-	uint32_t type;
-};
-
-/* ---- what a descriptor is ---- */
-
-static int identify(int dir_fd, const char *name, struct identity *ret)
-{
-	struct statx st;
-
-	*ret = (struct identity){0};
-	if (statx(dir_fd, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
-		  STATX_TYPE | STATX_INO | STATX_MNT_ID, &st) < 0)
-		return -errno;
-	*ret = (struct identity){.dev = makedev(st.stx_dev_major, st.stx_dev_minor),
-				 .ino = st.stx_ino,
-				 .mount = st.stx_mask & STATX_MNT_ID ? st.stx_mnt_id : 0,
-				 .type = st.stx_mode & S_IFMT};
-	return 0;
-}
-
-bool is_hollow(int fd)
-{
-	static const uint32_t magics[] = {
-		PROC_SUPER_MAGIC,
-		SYSFS_MAGIC,
-		CGROUP_SUPER_MAGIC,
-		CGROUP2_SUPER_MAGIC,
-		DEBUGFS_MAGIC,
-		TRACEFS_MAGIC,
-		SECURITYFS_MAGIC,
-		SELINUX_MAGIC,
-		SMACK_MAGIC,
-		DEVPTS_SUPER_MAGIC,
-		BPF_FS_MAGIC,
-		PSTOREFS_MAGIC,
-		EFIVARFS_MAGIC,
-		BINFMTFS_MAGIC,
-		RDTGROUP_SUPER_MAGIC,
-		AUTOFS_SUPER_MAGIC,
-		NSFS_MAGIC,
-		XENFS_SUPER_MAGIC,
-		USBDEVICE_SUPER_MAGIC,
-		0x19800202 /* mqueue */,
-		0x62656570 /* configfs */,
-		0x65735543 /* fusectl */,
-		0x67596969 /* rpc_pipefs */,
-		0x6e667364 /* nfsd */,
-		0x5a3c69f0 /* apparmor */,
-	};
-	struct statfs st;
-
-	if (fstatfs(fd, &st) < 0)
-		return true;
-	for (unsigned i = 0; i < ARRAY_SIZE(magics); i++) {
-		if ((uint32_t)st.f_type == magics[i])
-			return true;
-	}
-	return false;
-}
-
-void fs_fd_path(const struct fs *fs, int fd, char path[FS_FD_PATH])
-{
-	/* With a descriptor of its own that directory is where we are. */
-	snprintf(path, FS_FD_PATH, fs->share.proc_fd >= 0 ? "%d" : "/proc/self/fd/%d", fd);
-}
 
 uint64_t inode_number(struct fs *fs, uint64_t dev, uint64_t ino)
 {
@@ -129,7 +37,7 @@ uint64_t inode_number(struct fs *fs, uint64_t dev, uint64_t ino)
 
 	while (i < t->device_count && t->devices[i] != dev)
 		i++;
-	if (i == t->device_count && i < MAX_DEVICES)
+	if (i == t->device_count && i < INODES_MAX_DEVICES)
 		t->devices[t->device_count++] = dev;
 	return ino ^ (uint64_t)i << DEVICE_SHIFT;
 }
@@ -143,16 +51,46 @@ static struct inode **bucket(const struct inodes *t, uint64_t dev, uint64_t ino)
 	return &t->buckets[(hash >> 32) & (t->bucket_count - 1)];
 }
 
-static struct inode *find(const struct inodes *t, const struct identity *id)
+/* Of a loaded inode the mount is a number of its own, until a file of that mount was seen. */
+static bool mount_fits(const struct inodes *t, const struct inode *inode, uint64_t mount, bool *ret_sure)
 {
-	struct inode *inode = *bucket(t, id->dev, id->ino);
+	const struct old_mount *old;
 
-	while (inode && (inode->ino != id->ino || inode->dev != id->dev || inode->mount != id->mount))
-		inode = inode->chain;
-	return inode;
+	*ret_sure = true;
+	if (!inode->loaded)
+		return inode->mount == mount;
+	*ret_sure = inode->mount != INODES_GONE;
+	if (!*ret_sure)
+		return true;
+	old = &t->mounts[inode->mount];
+	*ret_sure = old->known;
+	return !old->known || old->id == mount;
 }
 
-static void add_to_bucket(struct inodes *t, struct inode *inode)
+static bool has_name(const struct inode *inode, const struct inode *dir, const char *name)
+{
+	return dir && name && inode->name && inode->parent == dir->nodeid && strcmp(inode->name, name) == 0;
+}
+
+/* Of those whose mount is not known yet that is taken which has the name. */
+static struct inode *find(const struct inodes *t, const struct identity *id, const struct inode *dir,
+			  const char *name)
+{
+	struct inode *inode = *bucket(t, id->dev, id->ino), *maybe = NULL;
+	bool sure;
+
+	for (; inode; inode = inode->chain) {
+		if (inode->ino != id->ino || inode->dev != id->dev || !mount_fits(t, inode, id->mount, &sure))
+			continue;
+		if (sure)
+			return inode;
+		if (!maybe || has_name(inode, dir, name))
+			maybe = inode;
+	}
+	return maybe;
+}
+
+void inode_hash(struct inodes *t, struct inode *inode)
 {
 	struct inode **at = bucket(t, inode->dev, inode->ino);
 
@@ -160,10 +98,11 @@ static void add_to_bucket(struct inodes *t, struct inode *inode)
 	*at = inode;
 }
 
-/* Twice the buckets. Without memory the chains become longer, and no more. */
+/* Twice the buckets, when they are too few. Without memory the chains become longer, and no more. */
 static void grow_buckets(struct inodes *t)
 {
-	struct inode **buckets = calloc(2 * t->bucket_count, sizeof(struct inode *));
+	struct inode **buckets =
+		t->count > t->bucket_count ? calloc(2 * t->bucket_count, sizeof(*buckets)) : NULL;
 
 	if (!buckets)
 		return;
@@ -172,7 +111,7 @@ static void grow_buckets(struct inodes *t)
 	t->bucket_count *= 2;
 	for (uint32_t i = 0; i < t->slot_count; i++) {
 		if (t->slots[i].inode)
-			add_to_bucket(t, t->slots[i].inode);
+			inode_hash(t, t->slots[i].inode);
 	}
 }
 
@@ -244,14 +183,14 @@ static void set_name(struct inode *inode, const struct inode *dir, const char *n
 {
 	if (inode->nodeid == FUSE_ROOT_ID)
 		return;
-	if (dir && name && inode->name && inode->parent == dir->nodeid && strcmp(inode->name, name) == 0)
+	if (has_name(inode, dir, name))
 		return;
 	free(inode->name);
 	inode->name = dir && name ? strdup(name) : NULL;
 	inode->parent = inode->name ? dir->nodeid : 0;
 }
 
-static struct inode *by_nodeid(const struct inodes *t, uint64_t nodeid)
+struct inode *inode_by_nodeid(const struct inodes *t, uint64_t nodeid)
 {
 	uint32_t index = (uint32_t)nodeid - 1;
 	const struct slot *slot;
@@ -262,10 +201,43 @@ static struct inode *by_nodeid(const struct inodes *t, uint64_t nodeid)
 	return slot->generation == nodeid >> 32 ? slot->inode : NULL;
 }
 
+/*
+ * A loaded inode is seen for the first time in this process, as `fd`, found in `dir` (NULL: not known): what
+ * is of this process is noted. -EACCES: a file of proc, sysfs ...
+ */
+static int adopt(struct inodes *t, struct inode *inode, int fd, const struct identity *id,
+		 const struct inode *dir)
+{
+	bool hollow = (!dir || dir->dev != id->dev || dir->mount != id->mount) && is_hollow(fd);
+
+	if (hollow && !S_ISDIR(id->type))
+		return -EACCES;
+	if (inode->mount != INODES_GONE)
+		t->mounts[inode->mount] = (struct old_mount){true, id->mount};
+	inode->loaded = false;
+	inode->mount = id->mount;
+	inode->birth_ns = id->birth_ns;
+	inode->hollow = hollow;
+	return 0;
+}
+
+/* Whether that is the inode's file. Loaded ones become of this process. */
+static bool is_its_file(struct inodes *t, struct inode *inode, int fd, const struct inode *dir)
+{
+	struct identity id;
+	bool sure;
+
+	if (inode_identify(fd, "", &id) < 0 || id.dev != inode->dev || id.ino != inode->ino ||
+	    id.type != inode->type || !inode_same_birth(id.birth_ns, inode->birth_ns) ||
+	    !mount_fits(t, inode, id.mount, &sure))
+		return false;
+	return !inode->loaded || adopt(t, inode, fd, &id, dir) == 0;
+}
+
 static int ensure_open(struct fs *fs, struct inode *inode, unsigned depth)
 {
 	struct inode *dir;
-	struct identity id;
+	bool path;
 	int fd;
 
 	inode->used = fs->requests;
@@ -276,16 +248,16 @@ static int ensure_open(struct fs *fs, struct inode *inode, unsigned depth)
 		}
 		return 0;
 	}
-	dir = by_nodeid(fs->inodes, inode->parent);
+	dir = inode_by_nodeid(fs->inodes, inode->parent);
 	if (!dir || !inode->name || depth == MAX_DEPTH)
 		return -ESTALE;
+	path = strchr(inode->name, '/');
 	fd = ensure_open(fs, dir, depth + 1);
 	if (fd == 0)
-		fd = name_find(fs, dir, inode->name);
+		fd = path ? name_find_path(fs, dir, inode->name) : name_find(fs, dir, inode->name);
 	if (fd < 0)
 		return fd;
-	if (identify(fd, "", &id) < 0 || id.dev != inode->dev || id.ino != inode->ino ||
-	    id.mount != inode->mount || id.type != inode->type) {
+	if (!is_its_file(fs->inodes, inode, fd, path ? NULL : dir)) {
 		fd_close(&fd);
 		return -ESTALE;
 	}
@@ -295,7 +267,7 @@ static int ensure_open(struct fs *fs, struct inode *inode, unsigned depth)
 
 struct inode *inode_get(struct fs *fs, uint64_t nodeid)
 {
-	struct inode *inode = by_nodeid(fs->inodes, nodeid);
+	struct inode *inode = inode_by_nodeid(fs->inodes, nodeid);
 
 	return inode && ensure_open(fs, inode, 0) == 0 ? inode : NULL;
 }
@@ -305,9 +277,9 @@ struct inode *inode_known(struct fs *fs, int dir_fd, const char *name)
 	struct identity id;
 	struct inode *inode;
 
-	if (identify(dir_fd, name, &id) < 0)
+	if (inode_identify(dir_fd, name, &id) < 0)
 		return NULL;
-	inode = find(fs->inodes, &id);
+	inode = find(fs->inodes, &id, NULL, NULL);
 	return inode && ensure_open(fs, inode, 0) == 0 ? inode : NULL;
 }
 
@@ -329,28 +301,82 @@ uint32_t inodes_limit(const struct guest_mem *mem)
 	return (uint32_t)min_u64(MAX_INODES, MIN_INODES + bytes / RAM_PER_INODE);
 }
 
+/* Room for slots up to `index`. */
+static int make_slots(const struct fs *fs, uint32_t index)
+{
+	struct inodes *t = fs->inodes;
+	uint32_t cap = t->slot_cap ? t->slot_cap : 256;
+	struct slot *slots;
+
+	if (index >= inodes_limit(&fs->mem))
+		return -ENFILE;
+	while (cap <= index)
+		cap *= 2;
+	if (cap == t->slot_cap)
+		return 0;
+	slots = realloc(t->slots, cap * sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	t->slots = slots;
+	t->slot_cap = cap;
+	return 0;
+}
+
+/* The next slot that was never used. */
+static struct slot *new_slot(struct inodes *t)
+{
+	struct slot *slot = &t->slots[t->slot_count++];
+
+	*slot = (struct slot){.generation = t->first_generation};
+	return slot;
+}
+
 static int take_slot(const struct fs *fs, uint32_t *ret_index)
 {
 	struct inodes *t = fs->inodes;
+	int r;
 
 	if (t->free) {
 		*ret_index = t->free - 1;
 		t->free = t->slots[*ret_index].next_free;
 		return 0;
 	}
-	if (t->slot_count >= inodes_limit(&fs->mem))
-		return -ENFILE;
-	if (t->slot_count == t->slot_cap) {
-		uint32_t cap = t->slot_cap ? 2 * t->slot_cap : 256;
-		struct slot *slots = realloc(t->slots, cap * sizeof(*slots));
+	r = make_slots(fs, t->slot_count);
+	if (r < 0)
+		return r;
+	*ret_index = t->slot_count;
+	new_slot(t);
+	return 0;
+}
 
-		if (!slots)
-			return -ENOMEM;
-		t->slots = slots;
-		t->slot_cap = cap;
+static void fill_slot(struct inodes *t, uint32_t index, struct inode *inode)
+{
+	t->slots[index].inode = inode;
+	inode->nodeid = (uint64_t)t->slots[index].generation << 32 | (index + 1);
+	inode->fd = -1;
+	inode->key = ++t->keys;
+	t->count++;
+}
+
+int inode_put(struct fs *fs, uint32_t index, uint32_t generation, struct inode **ret_inode)
+{
+	struct inodes *t = fs->inodes;
+	struct inode *inode;
+	int r = index < t->slot_count ? -EINVAL : make_slots(fs, index);
+
+	if (r < 0)
+		return r == -ENFILE ? -EINVAL : r;
+	inode = calloc(1, sizeof(*inode));
+	if (!inode)
+		return -ENOMEM;
+	while (t->slot_count < index) {
+		new_slot(t)->next_free = t->free;
+		t->free = t->slot_count;
 	}
-	t->slots[t->slot_count] = (struct slot){0};
-	*ret_index = t->slot_count++;
+	new_slot(t)->generation = generation;
+	grow_buckets(t);
+	fill_slot(t, index, inode);
+	*ret_inode = inode;
 	return 0;
 }
 
@@ -368,20 +394,17 @@ static int add(struct fs *fs, int fd, const struct identity *id, struct inode **
 		free(inode);
 		return r;
 	}
-	inode->nodeid = (uint64_t)t->slots[index].generation << 32 | (index + 1);
 	inode->lookups = 1;
 	inode->type = id->type;
 	inode->dev = id->dev;
 	inode->ino = id->ino;
 	inode->mount = id->mount;
-	inode->key = ++t->keys;
+	inode->birth_ns = id->birth_ns;
 	inode->used = fs->requests;
+	grow_buckets(t);
+	fill_slot(t, index, inode);
 	set_fd(fs, inode, fd);
-	t->slots[index].inode = inode;
-	if (++t->count > t->bucket_count)
-		grow_buckets(t); /* with this one */
-	if (find(t, id) != inode)
-		add_to_bucket(t, inode);
+	inode_hash(t, inode);
 	*ret_inode = inode;
 	return 0;
 }
@@ -401,7 +424,8 @@ static void remove_inode(struct fs *fs, struct inode *inode)
 }
 
 /*
- * The file is gone, and its number is another's, of another type: possible only while it has no descriptor.
+ * The file is gone, and its number is another's, of another type or born later: possible only while it has no
+ * descriptor.
  * It is found by its node alone from now on, and stale.
  */
 static void retire(struct inodes *t, struct inode *inode)
@@ -409,7 +433,9 @@ static void retire(struct inodes *t, struct inode *inode)
 	remove_from_bucket(t, inode);
 	inode->dev = 0;
 	inode->ino = UINT64_MAX;
-	add_to_bucket(t, inode);
+	inode->mount = 0;
+	inode->loaded = false;
+	inode_hash(t, inode);
 	set_name(inode, NULL, NULL);
 }
 
@@ -418,7 +444,7 @@ int inode_enter(struct fs *fs, int fd, const struct inode *dir, const char *name
 	struct inode *inode;
 	struct identity id;
 	bool hollow = false;
-	int r = identify(fd, "", &id);
+	int r = inode_identify(fd, "", &id);
 
 	/* Only at a mount point can the file system be another one. */
 	if (r == 0 && (!dir || dir->dev != id.dev || dir->mount != id.mount))
@@ -429,11 +455,13 @@ int inode_enter(struct fs *fs, int fd, const struct inode *dir, const char *name
 		fd_close(&fd);
 		return r;
 	}
-	inode = find(fs->inodes, &id);
-	if (inode && inode->type != id.type) {
+	inode = find(fs->inodes, &id, dir, name);
+	if (inode && (inode->type != id.type || !inode_same_birth(inode->birth_ns, id.birth_ns))) {
 		retire(fs->inodes, inode);
 		inode = NULL;
 	}
+	if (inode && inode->loaded)
+		(void)adopt(fs->inodes, inode, fd, &id, dir); /* it is no file of proc: see above */
 	if (!inode) {
 		r = add(fs, fd, &id, &inode);
 		if (r < 0) {
@@ -456,7 +484,7 @@ int inode_enter(struct fs *fs, int fd, const struct inode *dir, const char *name
 
 void inode_forget(struct fs *fs, uint64_t nodeid, uint64_t n)
 {
-	struct inode *inode = by_nodeid(fs->inodes, nodeid);
+	struct inode *inode = inode_by_nodeid(fs->inodes, nodeid);
 
 	if (!inode || nodeid == FUSE_ROOT_ID)
 		return;
@@ -479,13 +507,13 @@ int inodes_create(struct fs *fs)
 		return -ENOMEM;
 	t->bucket_count = FIRST_BUCKETS;
 	t->buckets = calloc(t->bucket_count, sizeof(struct inode *));
-	t->devices = calloc(MAX_DEVICES, sizeof(*t->devices));
+	t->devices = calloc(INODES_MAX_DEVICES, sizeof(*t->devices));
 	if (!t->buckets || !t->devices)
 		return -ENOMEM;
 	fd = fcntl(fs->share.root_fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	r = identify(fd, "", &id);
+	r = inode_identify(fd, "", &id);
 	if (r == 0 && !S_ISDIR(id.type))
 		r = -ENOTDIR;
 	if (r == 0)
@@ -523,6 +551,7 @@ void inodes_destroy(struct fs *fs)
 	free(t->slots);
 	free(t->buckets);
 	free(t->devices);
+	free(t->mounts);
 	free(t);
 	fs->inodes = NULL;
 }

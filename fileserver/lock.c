@@ -24,77 +24,45 @@
 
 #include "hull/loop.h"
 #include "hull/util.h"
-#include "session.h"
+#include "lock.h"
 
 enum {
-	MAX_OWNERS = 512, /* pairs of owner and file: descriptors */
-	MAX_WAITERS = 256,
-	MAX_EARLY = 64,
+	MAX_EARLY = LOCKS_MAX_EARLY,
 	FIRST_WAIT_NS = 1000000,
 	LAST_WAIT_NS = 50000000,
 };
 
-struct lock_owner {
-	uint64_t owner; /* the guest's number */
-	dev_t dev;
-	ino_t ino; /* cannot be another file's while fd is open */
-	int fd;
-	struct lock_owner *next;
-};
-
-struct waiter {
-	struct locks *locks;
-	struct request *r;
-	struct fuse_lk_in in;
-	struct loop_timer timer;
-	uint64_t wait_ns;
-	bool paused;      /* its queue has stopped */
-	bool interrupted; /* meanwhile */
-	struct waiter *next;
-};
-
-struct locks {
-	struct fs *fs;
-	struct lock_owner *owners;
-	unsigned owner_count;
-	struct waiter *waiters; /* the eldest first */
-	unsigned waiter_count;
-	/*
-	 * Requests that were interrupted before they were seen, the last ones: they come by another queue. 0:
-	 * none.
-	 */
-	uint64_t early[MAX_EARLY];
-	unsigned early_next;
-};
-
 /* ---- owners ---- */
 
-/* The link to the pair; to NULL: there is none. */
-static struct lock_owner **owner_find(struct locks *locks, uint64_t owner, const struct stat *st)
+/* NULL: there is none. */
+static struct lock_owner *owner_find(struct locks *locks, uint64_t owner, const struct stat *st)
+{
+	struct lock_owner *o = locks->owners;
+
+	while (o && (o->owner != owner || o->dev != st->st_dev || o->ino != st->st_ino))
+		o = o->next;
+	return o;
+}
+
+void lock_owner_drop(struct locks *locks, struct lock_owner *o)
 {
 	struct lock_owner **link = &locks->owners;
 
-	while (*link && ((*link)->owner != owner || (*link)->dev != st->st_dev || (*link)->ino != st->st_ino))
+	while (*link != o)
 		link = &(*link)->next;
-	return link;
-}
-
-static void owner_drop(struct locks *locks, struct lock_owner **link)
-{
-	struct lock_owner *o = *link;
-
 	*link = o->next;
 	locks->owner_count--;
 	locks->fs->used_fds--;
+	lock_ranges_free(locks, o);
 	close(o->fd);
 	free(o);
 }
 
-/* An open file of the handle's inode for locks of both kinds, if the host lets us. */
-static int open_for_locks(struct fs *fs, const struct handle *h)
+/* An open file of the inode for locks of both kinds, if the host lets us. */
+static int open_for_locks(struct fs *fs, uint64_t nodeid)
 {
 	static const int modes[] = {O_RDWR, O_RDONLY, O_WRONLY};
-	const struct inode *inode = inode_get(fs, h->nodeid);
+	const struct inode *inode = inode_get(fs, nodeid);
 	int fd = -ESTALE;
 
 	for (unsigned i = 0; inode && i < ARRAY_SIZE(modes); i++) {
@@ -105,24 +73,25 @@ static int open_for_locks(struct fs *fs, const struct handle *h)
 	return fd;
 }
 
-static int owner_add(struct locks *locks, uint64_t owner, const struct handle *h, const struct stat *st,
-		     struct lock_owner **ret_owner)
+int lock_owner_add(struct locks *locks, uint64_t owner, uint64_t nodeid, const struct stat *st,
+		   struct lock_owner **ret_owner)
 {
 	struct lock_owner *o;
 	int r = fds_room(locks->fs);
 
-	if (locks->owner_count == MAX_OWNERS || r < 0)
+	if (locks->owner_count == LOCKS_MAX_OWNERS || r < 0)
 		return -ENOLCK;
 	o = calloc(1, sizeof(*o));
 	if (!o)
 		return -ENOMEM;
-	o->fd = open_for_locks(locks->fs, h);
+	o->fd = open_for_locks(locks->fs, nodeid);
 	if (o->fd < 0) {
 		r = o->fd;
 		free(o);
 		return r;
 	}
 	o->owner = owner;
+	o->nodeid = nodeid;
 	o->dev = st->st_dev;
 	o->ino = st->st_ino;
 	o->next = locks->owners;
@@ -135,19 +104,36 @@ static int owner_add(struct locks *locks, uint64_t owner, const struct handle *h
 
 /* ---- one try ---- */
 
-static int to_flock(const struct fuse_file_lock *lk, struct flock *ret)
+static int check_range(const struct fuse_file_lock *lk)
 {
 	if (lk->type != F_RDLCK && lk->type != F_WRLCK && lk->type != F_UNLCK)
 		return -EINVAL;
-	if (lk->start > lk->end || lk->end > INT64_MAX)
-		return -EINVAL;
-	*ret = (struct flock){
-		.l_type = (short)lk->type,
+	return lk->start > lk->end || lk->end > INT64_MAX ? -EINVAL : 0;
+}
+
+static struct flock to_flock(uint32_t type, uint64_t start, uint64_t end)
+{
+	return (struct flock){
+		.l_type = (short)type,
 		.l_whence = SEEK_SET,
-		.l_start = (off_t)lk->start,
-		.l_len = lk->end == INT64_MAX ? 0 : (off_t)(lk->end - lk->start + 1),
+		.l_start = (off_t)start,
+		.l_len = end == INT64_MAX ? 0 : (off_t)(end - start + 1),
 	};
-	return 0;
+}
+
+int lock_owner_set(struct locks *locks, struct lock_owner *o, uint32_t type, uint64_t start, uint64_t end)
+{
+	struct flock lk = to_flock(type, start, end);
+	struct lock_range *spare[2];
+	int r = lock_ranges_reserve(locks, type, spare);
+
+	if (r < 0)
+		return r;
+	r = fcntl(o->fd, F_OFD_SETLK, &lk) < 0 ? -errno : 0;
+	if (r == 0)
+		lock_ranges_set(locks, o, type, start, end, spare);
+	lock_ranges_unreserve(spare);
+	return r == -EACCES ? -EAGAIN : r;
 }
 
 /* Whether the handle was opened in a way that allows the lock. */
@@ -165,22 +151,27 @@ static struct handle *get_handle(struct fs *fs, const struct request *r, const s
 	return h && h->nodeid == r->in.nodeid ? h : NULL;
 }
 
-static int try_flock(const struct handle *h, uint32_t type)
+static int try_flock(struct handle *h, uint32_t type)
 {
 	int op = type == F_RDLCK ? LOCK_SH : type == F_WRLCK ? LOCK_EX : LOCK_UN;
 
 	if (type != F_RDLCK && type != F_WRLCK && type != F_UNLCK)
 		return -EINVAL;
-	return flock(h->fd, op | LOCK_NB) < 0 ? -errno : 0;
+	/* One that is changed and cannot be had is given back before. */
+	if (flock(h->fd, op | LOCK_NB) < 0) {
+		h->flock = errno == EWOULDBLOCK ? F_UNLCK : h->flock;
+		return -errno;
+	}
+	h->flock = type;
+	return 0;
 }
 
 static int try_record(struct locks *locks, const struct handle *h, const struct fuse_lk_in *in)
 {
-	struct lock_owner **link, *o;
+	struct lock_owner *o;
 	bool made = false;
-	struct flock lk;
 	struct stat st;
-	int r = to_flock(&in->lk, &lk);
+	int r = check_range(&in->lk);
 
 	if (r < 0)
 		return r;
@@ -188,33 +179,32 @@ static int try_record(struct locks *locks, const struct handle *h, const struct 
 		return -EBADF;
 	if (fstat(h->fd, &st) < 0)
 		return -errno;
-	link = owner_find(locks, in->owner, &st);
-	o = *link;
-	if (!o && lk.l_type == F_UNLCK)
+	o = owner_find(locks, in->owner, &st);
+	if (!o && in->lk.type == F_UNLCK)
 		return 0;
-	if (o && lk.l_type == F_UNLCK && lk.l_start == 0 && lk.l_len == 0) {
-		owner_drop(locks, link);
+	if (o && in->lk.type == F_UNLCK && in->lk.start == 0 && in->lk.end == INT64_MAX) {
+		lock_owner_drop(locks, o);
 		return 0;
 	}
 	if (!o) {
-		r = owner_add(locks, in->owner, h, &st, &o);
+		r = lock_owner_add(locks, in->owner, h->nodeid, &st, &o);
 		if (r < 0)
 			return r;
 		made = true;
 	}
-	r = fcntl(o->fd, F_OFD_SETLK, &lk) < 0 ? -errno : 0;
+	r = lock_owner_set(locks, o, in->lk.type, in->lk.start, in->lk.end);
 	if (r < 0 && made)
-		owner_drop(locks, owner_find(locks, in->owner, &st));
-	return r == -EACCES ? -EAGAIN : r;
+		lock_owner_drop(locks, o);
+	return r;
 }
 
 /* 0; -EAGAIN: somebody else has it. */
 static int try_lock(struct locks *locks, const struct request *r, const struct fuse_lk_in *in)
 {
-	const struct handle *h = get_handle(locks->fs, r, in);
+	struct handle *h = get_handle(locks->fs, r, in);
 
 	if (!h)
-		return -EBADF;
+		return handle_error(locks->fs, in->fh);
 	if (in->lk_flags & FUSE_LK_FLOCK)
 		return try_flock(h, in->lk.type);
 	return try_record(locks, h, in);
@@ -277,27 +267,32 @@ static bool take_early(struct locks *locks, uint64_t unique)
 	return false;
 }
 
-static int wait_for(struct locks *locks, struct request *r, const struct fuse_lk_in *in)
+int lock_wait(struct locks *locks, struct request *r, const struct fuse_lk_in *in, bool paused,
+	      bool interrupted)
 {
 	struct loop *loop = fs_loop(locks->fs);
 	struct waiter **link = &locks->waiters;
 	struct waiter *w;
 
-	if (take_early(locks, r->in.unique))
-		return -EINTR;
-	if (locks->waiter_count == MAX_WAITERS)
+	if (locks->waiter_count == LOCKS_MAX_WAITERS)
 		return -ENOLCK;
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return -ENOMEM;
-	*w = (struct waiter){.locks = locks, .r = r, .in = *in, .wait_ns = FIRST_WAIT_NS};
+	*w = (struct waiter){.locks = locks,
+			     .r = r,
+			     .in = *in,
+			     .wait_ns = FIRST_WAIT_NS,
+			     .paused = paused,
+			     .interrupted = interrupted};
 	w->timer.expired = try_again;
 	while (*link)
 		link = &(*link)->next;
 	*link = w;
 	locks->waiter_count++;
-	loop_timer_set(loop, &w->timer, loop_now(loop) + w->wait_ns);
-	return FS_LATER;
+	if (!paused)
+		loop_timer_set(loop, &w->timer, loop_now(loop) + w->wait_ns);
+	return 0;
 }
 
 /* ---- operations ---- */
@@ -311,8 +306,12 @@ static int set_lock(struct fs *fs, struct request *r, bool wait)
 	if (res < 0)
 		return res;
 	res = try_lock(locks, r, &in);
-	if (res == -EAGAIN && wait && in.lk.type != F_UNLCK)
-		return wait_for(locks, r, &in);
+	if (res == -EAGAIN && wait && in.lk.type != F_UNLCK) {
+		if (take_early(locks, r->in.unique))
+			return -EINTR;
+		res = lock_wait(locks, r, &in, false, false);
+		return res < 0 ? res : FS_LATER;
+	}
 	/* A lock for reading may have been one for writing. */
 	if (res == 0 && in.lk.type != F_WRLCK)
 		wake(locks);
@@ -345,16 +344,17 @@ static int op_getlk(struct fs *fs, struct request *r)
 		return res;
 	h = get_handle(fs, r, &in);
 	if (!h)
-		return -EBADF;
-	res = to_flock(&in.lk, &lk);
+		return handle_error(fs, in.fh);
+	res = check_range(&in.lk);
 	if (res < 0)
 		return res;
-	if (in.lk_flags & FUSE_LK_FLOCK || lk.l_type == F_UNLCK)
+	if (in.lk_flags & FUSE_LK_FLOCK || in.lk.type == F_UNLCK)
 		return -EINVAL;
+	lk = to_flock(in.lk.type, in.lk.start, in.lk.end);
 	if (fstat(h->fd, &st) < 0)
 		return -errno;
 	/* The handle's own open file has no record locks. */
-	o = *owner_find(locks, in.owner, &st);
+	o = owner_find(locks, in.owner, &st);
 	if (fcntl(o ? o->fd : h->fd, F_OFD_GETLK, &lk) < 0)
 		return -errno;
 	if (lk.l_type != F_UNLCK) {
@@ -379,16 +379,16 @@ struct locks *locks_new(struct fs *fs)
 void locks_release(struct fs *fs, struct handle *handle, uint64_t owner, bool flock_too)
 {
 	struct locks *locks = fs_locks(fs);
-	struct lock_owner **link;
+	struct lock_owner *o;
 	struct stat st;
 
 	if (locks->owners && fstat(handle->fd, &st) == 0) {
-		link = owner_find(locks, owner, &st);
-		if (*link)
-			owner_drop(locks, link);
+		o = owner_find(locks, owner, &st);
+		if (o)
+			lock_owner_drop(locks, o);
 	}
-	if (flock_too)
-		flock(handle->fd, LOCK_UN);
+	if (flock_too && flock(handle->fd, LOCK_UN) == 0)
+		handle->flock = F_UNLCK;
 	wake(locks);
 }
 
@@ -453,7 +453,7 @@ void locks_reset(struct fs *fs)
 	locks_cancel(fs, -EINTR);
 	memset(locks->early, 0, sizeof(locks->early));
 	while (locks->owners)
-		owner_drop(locks, &locks->owners);
+		lock_owner_drop(locks, locks->owners);
 }
 
 void locks_free(struct locks *locks)
@@ -468,7 +468,7 @@ void locks_free(struct locks *locks)
 		free(w);
 	}
 	while (locks->owners)
-		owner_drop(locks, &locks->owners);
+		lock_owner_drop(locks, locks->owners);
 	free(locks);
 }
 

@@ -61,6 +61,29 @@ int name_find(struct fs *fs, const struct inode *dir, const char *name)
 	return r < 0 ? r : open_beneath(dir->fd, name, O_PATH, 0);
 }
 
+int name_find_path(struct fs *fs, const struct inode *root, const char *path)
+{
+	struct inode at = {.fd = root->fd, .hollow = root->hollow};
+	char name[NAME_MAX + 1];
+
+	for (;;) {
+		const size_t len = strcspn(path, "/");
+		int fd = -ENAMETOOLONG;
+
+		if (len <= NAME_MAX) {
+			memcpy(name, path, len);
+			name[len] = '\0';
+			fd = name_find(fs, &at, name);
+		}
+		if (at.fd != root->fd)
+			close(at.fd);
+		if (fd < 0 || path[len] == '\0')
+			return fd;
+		path += len + 1;
+		at = (struct inode){.fd = fd, .hollow = is_hollow(fd)};
+	}
+}
+
 /* What was opened without blocking must be a regular file: else it was not to be opened. */
 static int only_regular(int fd)
 {

@@ -40,7 +40,7 @@ int file_fallocate(struct fs *fs, struct request *r)
 		return res;
 	h = handle_get(fs, in.fh, HANDLE_FILE);
 	if (!h)
-		return -EBADF;
+		return handle_error(fs, in.fh);
 	if (in.mode & ~(uint32_t)FALLOC_MODES)
 		return -EOPNOTSUPP;
 	if (in.length == 0 || in.offset > INT64_MAX || in.length > INT64_MAX)
@@ -71,7 +71,7 @@ int file_copy_range(struct fs *fs, struct request *r)
 	from = handle_get(fs, in.fh_in, HANDLE_FILE);
 	to = handle_get(fs, in.fh_out, HANDLE_FILE);
 	if (!from || !to)
-		return -EBADF;
+		return handle_error(fs, from ? in.fh_out : in.fh_in);
 	if (in.flags != 0)
 		return -EINVAL;
 	if (!range_fits(in.off_in, in.len, INT64_MAX) || !range_fits(in.off_out, in.len, INT64_MAX))
@@ -110,7 +110,7 @@ int file_lseek(struct fs *fs, struct request *r)
 		return -ENOSYS;
 	h = handle_get(fs, in.fh, HANDLE_FILE);
 	if (!h)
-		return -EBADF;
+		return handle_error(fs, in.fh);
 	if ((in.whence != SEEK_DATA && in.whence != SEEK_HOLE))
 		return -EINVAL;
 	if (in.offset > INT64_MAX)

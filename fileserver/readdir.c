@@ -40,6 +40,20 @@ struct listing {
 	size_t len, cap;
 };
 
+int dir_open(struct fs *fs, const struct inode *inode)
+{
+	int fd;
+
+	if (!inode->hollow)
+		return inode_open(fs, inode, O_RDONLY | O_DIRECTORY);
+	/* A handle needs a descriptor, and this one opens nothing. */
+	fd = fds_room(fs);
+	if (fd < 0)
+		return fd;
+	fd = fcntl(inode->fd, F_DUPFD_CLOEXEC, 0);
+	return fd < 0 ? -errno : fd;
+}
+
 int dir_op_open(struct fs *fs, struct request *r)
 {
 	struct inode *inode = inode_get(fs, r->in.nodeid);
@@ -55,16 +69,7 @@ int dir_op_open(struct fs *fs, struct request *r)
 		return -ENOTDIR;
 	if (r->out_room < sizeof(out))
 		return -EINVAL;
-	if (inode->hollow) {
-		/* A handle needs a descriptor, and this one opens nothing. */
-		result = fds_room(fs);
-		if (result < 0)
-			return result;
-		fd = fcntl(inode->fd, F_DUPFD_CLOEXEC, 0);
-		fd = fd < 0 ? -errno : fd;
-	} else {
-		fd = inode_open(fs, inode, O_RDONLY | O_DIRECTORY);
-	}
+	fd = dir_open(fs, inode);
 	if (fd < 0)
 		return fd;
 	result = handle_add(fs, HANDLE_DIR, fd, inode->nodeid, &out.fh);
@@ -211,7 +216,9 @@ static int read_dir(struct fs *fs, struct request *r, bool plus)
 	if (result < 0)
 		return result;
 	handle = handle_get(fs, in.fh, HANDLE_DIR);
-	if (!handle || handle->nodeid != r->in.nodeid)
+	if (!handle)
+		return handle_error(fs, in.fh);
+	if (handle->nodeid != r->in.nodeid)
 		return -EBADF;
 	l.dir = inode_get(fs, handle->nodeid);
 	if (!l.dir)
@@ -238,7 +245,7 @@ int dir_op_release(struct fs *fs, struct request *r)
 
 	if (result < 0)
 		return result;
-	if (!handle_get(fs, in.fh, HANDLE_DIR))
+	if (!handle_get(fs, in.fh, HANDLE_DIR) && handle_error(fs, in.fh) == -EBADF)
 		return -EBADF;
 	handle_remove(fs, in.fh);
 	return 0;
@@ -254,7 +261,7 @@ int dir_op_sync(struct fs *fs, struct request *r)
 		return result;
 	handle = handle_get(fs, in.fh, HANDLE_DIR);
 	if (!handle)
-		return -EBADF;
+		return handle_error(fs, in.fh);
 	if (fs->share.read_only)
 		return 0;
 	result = in.fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync(handle->fd) : fsync(handle->fd);

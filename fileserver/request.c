@@ -254,6 +254,27 @@ int request_resume(struct fs *fs, struct request *r)
 	return 0;
 }
 
+uint16_t request_head(const struct request *r)
+{
+	return container_of(r, const struct call, r)->head;
+}
+
+struct request *request_put_off(struct fs *fs, unsigned queue, uint16_t head, uint64_t unique,
+				uint64_t nodeid)
+{
+	struct call *call = calloc(1, sizeof(*call));
+
+	if (!call)
+		return NULL;
+	call->head = head;
+	call->r.queue = queue;
+	call->r.in.opcode = FUSE_SETLKW;
+	call->r.in.unique = unique;
+	call->r.in.nodeid = nodeid;
+	fs->queues[queue].later++;
+	return &call->r;
+}
+
 static int run(struct fs *fs, struct call *call, const struct virtq_chain *chain, bool *ret_no_reply)
 {
 	struct request *r = &call->r;

@@ -20,6 +20,7 @@
 
 #include "hull/syscalls.h"
 #include "hull/util.h"
+#include "saved.h"
 #include "session.h"
 
 enum {
@@ -35,6 +36,7 @@ enum {
 	OWE_BROKEN = OWE_INTERRUPT + FS_MAX_QUEUES,
 	OWE_STOPPED = OWE_BROKEN + FS_MAX_QUEUES,
 	OWE_RESET_DONE = OWE_STOPPED + FS_MAX_QUEUES,
+	OWE_ANSWER, /* fs->answer */
 	OWE_COUNT,
 };
 
@@ -96,6 +98,9 @@ static void end(struct fs *fs, int result)
 static struct fs_message owed_message(const struct fs *fs, unsigned what)
 {
 	struct fs_message message = {.queue = what % FS_MAX_QUEUES};
+
+	if (what == OWE_ANSWER)
+		return fs->answer;
 
 	_Static_assert(OWE_BROKEN % FS_MAX_QUEUES == 0 && OWE_STOPPED % FS_MAX_QUEUES == 0,
 		       "bits of a queue");
@@ -255,6 +260,7 @@ static void queue_start(struct fs_queue *q, const struct fs_ring *ring, int kick
 {
 	struct fs *fs = q->fs;
 
+	fs->started = true;
 	q->vq.max_size = VIRTQ_MAX_SIZE;
 	virtq_reset(&q->vq);
 	q->vq.st = (struct virtq_state){.desc = ring->desc,
@@ -299,6 +305,38 @@ static int take_memory(struct fs *fs, const struct fs_message *message, const in
 	return r < 0 ? r : 1;
 }
 
+static bool all_stopped(const struct fs *fs)
+{
+	return !queue_started(&fs->queues[0]) && !queue_started(&fs->queues[1]);
+}
+
+static void save(struct fs *fs, int fd)
+{
+	int64_t n = session_save(fs, fd);
+
+	fs->answer = (struct fs_message){.kind = FS_SAVED};
+	if (n < 0)
+		fs->answer.state.error = (int32_t)-n;
+	else
+		fs->answer.state.bytes = (uint64_t)n;
+	owe(fs, OWE_ANSWER);
+}
+
+static void load(struct fs *fs, int fd, uint64_t bytes)
+{
+	struct fs_state *state = &fs->answer.state;
+	struct saved_losses losses;
+	int r;
+
+	fs->answer = (struct fs_message){.kind = FS_LOADED};
+	r = session_load(fs, fd, bytes, &losses, state->text, sizeof(state->text));
+	state->error = -r;
+	state->handles = losses.handles;
+	state->locks = losses.locks;
+	state->other_root = losses.other_root;
+	owe(fs, OWE_ANSWER);
+}
+
 /* Takes the descriptors over when it returns 1. */
 static int take_message(struct fs *fs, const struct fs_message *message, const int *fds, unsigned fd_count)
 {
@@ -331,6 +369,16 @@ static int take_message(struct fs *fs, const struct fs_message *message, const i
 			return -EPROTO;
 		session_reset(fs);
 		owe(fs, OWE_RESET_DONE);
+		return 0;
+	case FS_SAVE:
+		if (fd_count != 1 || !all_stopped(fs))
+			return -EPROTO;
+		save(fs, fds[0]);
+		return 0;
+	case FS_LOAD:
+		if (fd_count != 1 || !fs->mem.frozen || fs->started || fs->ready)
+			return -EPROTO;
+		load(fs, fds[0], message->state.bytes);
 		return 0;
 	default:
 		return -EPROTO;

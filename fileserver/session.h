@@ -44,8 +44,10 @@ struct fs {
 	struct loop_io link_io;
 	struct guest_mem mem;
 	struct fs_queue queues[FS_MAX_QUEUES];
-	unsigned owed; /* what is to be told to the worker: see server.c */
-	int result;    /* what file_server_run() returns: 0 or -errno */
+	unsigned owed;            /* what is to be told to the worker: see server.c */
+	struct fs_message answer; /* FS_SAVED or FS_LOADED */
+	bool started;             /* a queue was, ever: then no session can be loaded */
+	int result;               /* what file_server_run() returns: 0 or -errno */
 
 	/* The session that INIT begins. */
 	bool ready;
@@ -70,6 +72,13 @@ struct fs {
 
 /* Takes one chain of the queue and serves it. 1; 0: there is none; -EBADMSG: the ring is broken. */
 int call_next(struct fs *fs, struct fs_queue *q);
+
+/* The head of the chain of a request that was put off. */
+uint16_t request_head(const struct request *r);
+
+/* A request of a snapshot, put off and paused: see request_pause(). NULL: no memory. */
+struct request *request_put_off(struct fs *fs, unsigned queue, uint16_t head, uint64_t unique,
+				uint64_t nodeid);
 
 /* ---- table.c ---- */
 
@@ -116,12 +125,21 @@ struct inode *inode_known(struct fs *fs, int dir_fd, const char *name);
 /* The file was renamed; or, `dir` NULL: its name is gone. NULL for the inode is fine. */
 void inode_renamed(struct fs *fs, struct inode *inode, const struct inode *dir, const char *name);
 
+/* There is a handle of the node: for inodes_save(). */
+void inode_mark_opened(struct fs *fs, uint64_t nodeid);
+
 /* ---- handles.c ---- */
 
 int handles_create(struct fs *fs);
 void handles_destroy(struct fs *fs);
 void handles_reset(struct fs *fs);
 unsigned handles_count(const struct fs *fs);
+
+/* Tells inodes of which there is a handle: inode_mark_opened(). */
+void handles_mark(struct fs *fs);
+
+/* Handles that can write to the node are lost, as a lock of it is: EIO. Returns how many. */
+unsigned handles_lose_writers(struct fs *fs, uint64_t nodeid);
 
 /* ---- names.c ---- */
 

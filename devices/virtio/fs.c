@@ -9,7 +9,8 @@
  *               FS_START                     FS_STOP
  *
  * A snapshot stops the queues for a while, and what waits in the server goes on waiting: FS_STOP
- * with `count` 1, and FS_START when it is over. Nothing is forgotten, so there is no FS_RESET.
+ * with `count` 1, and FS_START when it is over. Nothing is forgotten, so there is no FS_RESET. Meanwhile the
+ * server says what it knows (FS_SAVE); see fs_snapshot.c.
  *
  * A reset ends when both queues are ours again and the server has forgotten the guest
  * (FS_RESET_DONE). It waits as long as the server does: what is in flight writes to the guest's
@@ -25,19 +26,18 @@
  *
  * Lock: that of dev->env.loop, held in every function here.
  */
-#include "hull/virtio_fs.h"
+#include "fs.h"
 
 #include <errno.h>
-#include <linux/virtio_fs.h>
 #include <linux/virtio_ids.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "hull/fs_link.h"
 #include "hull/syscalls.h"
 #include "hull/util.h"
 
@@ -58,32 +58,6 @@ _Static_assert((int)QUEUES == (int)FS_MAX_QUEUES, "as the link has them");
 /* What is to be said about a queue, in this order. */
 enum { SAY_START = 1, SAY_CALL = 2, SAY_STOP = 4 };
 
-struct fs_queue {
-	enum { OURS, THEIRS, STOPPING } state;
-	unsigned say;
-	bool keep;   /* what waits goes on waiting when it stops */
-	bool resume; /* it was stopped for a snapshot, and starts again */
-};
-
-struct virtio_fs {
-	struct virtio_dev dev;
-	struct virtio_fs_config config;
-	struct loop_io io; /* the link */
-	bool gone;         /* nothing comes from the server, and nothing is said to it, any more */
-	bool session;      /* the server may know something about the guest */
-	bool say_reset;    /* FS_RESET is to be said once the queues are ours */
-	bool ending;       /* a reset waits for the server: one virtio_begin() */
-	bool frozen;       /* between freeze and thaw */
-	bool freezing;     /* a freeze does: likewise */
-	struct log_limit gone_limit;
-	struct fs_queue queues[QUEUES];
-};
-
-static struct virtio_fs *to_fs(struct virtio_dev *dev)
-{
-	return container_of(dev, struct virtio_fs, dev);
-}
-
 static bool all_ours(const struct virtio_fs *fs)
 {
 	return fs->queues[QUEUE_HIPRIO].state == OURS && fs->queues[QUEUE_REQUESTS].state == OURS;
@@ -92,7 +66,7 @@ static bool all_ours(const struct virtio_fs *fs)
 /* Ends a reset and a freeze that have waited for the server. */
 static void settle(struct virtio_fs *fs)
 {
-	if (fs->freezing && all_ours(fs)) {
+	if (fs->freezing && all_ours(fs) && !fs->saved.wanted && !fs->saved.asked) {
 		fs->freezing = false;
 		virtio_end(&fs->dev);
 	}
@@ -113,6 +87,7 @@ static void give_up(struct virtio_fs *fs, const char *why)
 	memset(fs->queues, 0, sizeof(fs->queues));
 	fs->session = false;
 	fs->say_reset = false;
+	fs->saved.wanted = fs->saved.asked = false;
 	if (why && fs->dev.started)
 		virtio_broken(&fs->dev, why);
 	else if (why && fs->dev.env.log)
@@ -208,6 +183,16 @@ static bool say_queue(struct virtio_fs *fs, unsigned q)
 	return true;
 }
 
+/* False: it waits for room. */
+static bool say_save(struct virtio_fs *fs)
+{
+	int r = fs_session_ask(fs);
+
+	if (r < 0 && r != -EAGAIN)
+		give_up(fs, "its file server has gone");
+	return r == 0;
+}
+
 /* Says what there is to say, as far as there is room, and asks for room for the rest. */
 static void speak(struct virtio_fs *fs)
 {
@@ -219,6 +204,8 @@ static void speak(struct virtio_fs *fs)
 		all = send_plain(fs, FS_RESET, 0, 0);
 		fs->say_reset = !all && !fs->gone;
 	}
+	if (all && !fs->gone && all_ours(fs))
+		all = say_save(fs);
 	if (!fs->gone)
 		(void)loop_io_set(fs->dev.env.loop, &fs->io, all ? EPOLLIN : EPOLLIN | EPOLLOUT);
 }
@@ -294,6 +281,8 @@ static bool handle(struct virtio_fs *fs, const struct fs_message *message)
 		if (fs->queues[message->queue].state != OURS)
 			virtio_queue_signal(&fs->dev, message->queue);
 		return true;
+	case FS_SAVED:
+		return fs_session_saved(fs, message);
 	case FS_BROKEN:
 		if (fs->dev.started)
 			virtio_broken(&fs->dev, "the driver broke a ring, as the file server says");
@@ -340,7 +329,7 @@ static void link_ready(struct loop_io *io, uint32_t events)
 
 static void fs_start(struct virtio_dev *dev)
 {
-	struct virtio_fs *fs = to_fs(dev);
+	struct virtio_fs *fs = to_virtio_fs(dev);
 
 	if (fs->gone) {
 		virtio_broken(dev, "its file server has gone");
@@ -356,7 +345,7 @@ static void fs_start(struct virtio_dev *dev)
 
 static void fs_interrupt_moved(struct virtio_dev *dev, unsigned q)
 {
-	struct virtio_fs *fs = to_fs(dev);
+	struct virtio_fs *fs = to_virtio_fs(dev);
 
 	if (fs->queues[q].state != THEIRS)
 		return;
@@ -366,7 +355,7 @@ static void fs_interrupt_moved(struct virtio_dev *dev, unsigned q)
 
 static void fs_failed(struct virtio_dev *dev)
 {
-	struct virtio_fs *fs = to_fs(dev);
+	struct virtio_fs *fs = to_virtio_fs(dev);
 
 	stop_queues(fs, false);
 	speak(fs);
@@ -374,7 +363,7 @@ static void fs_failed(struct virtio_dev *dev)
 
 static void fs_drain(struct virtio_dev *dev)
 {
-	struct virtio_fs *fs = to_fs(dev);
+	struct virtio_fs *fs = to_virtio_fs(dev);
 
 	stop_queues(fs, false);
 	fs->say_reset = fs->session;
@@ -387,23 +376,24 @@ static void fs_drain(struct virtio_dev *dev)
 
 static void fs_freeze(struct virtio_dev *dev)
 {
-	struct virtio_fs *fs = to_fs(dev);
+	struct virtio_fs *fs = to_virtio_fs(dev);
 
 	fs->frozen = true;
 	stop_queues(fs, true);
-	if (all_ours(fs))
-		return;
+	fs_session_want(fs);
 	fs->freezing = true;
 	virtio_begin(dev);
 	speak(fs);
+	settle(fs);
 }
 
 /* What has not stopped yet is started as soon as it has. */
 static void fs_thaw(struct virtio_dev *dev)
 {
-	struct virtio_fs *fs = to_fs(dev);
+	struct virtio_fs *fs = to_virtio_fs(dev);
 
 	fs->frozen = false;
+	fs_session_forget(fs);
 	if (fs->freezing) {
 		fs->freezing = false;
 		virtio_end(dev);
@@ -421,7 +411,7 @@ static void fs_kick(struct virtio_dev *dev, unsigned q)
 
 void virtio_fs_hang_up(struct virtio_dev *dev)
 {
-	struct virtio_fs *fs = to_fs(dev);
+	struct virtio_fs *fs = to_virtio_fs(dev);
 
 	loop_assert_held(dev->env.loop);
 	give_up(fs, NULL);
@@ -453,10 +443,11 @@ static int send_memory(struct virtio_fs *fs, struct err *err)
 static int fs_create(struct virtio_dev *dev, const void *arg, struct err *err)
 {
 	const struct virtio_fs_params *params = arg;
-	struct virtio_fs *fs = to_fs(dev);
+	struct virtio_fs *fs = to_virtio_fs(dev);
 	const size_t tag_len = strlen(params->tag);
 	int r;
 
+	fs->saved.fd = -1;
 	if (tag_len == 0 || tag_len > VIRTIO_FS_TAG_BYTES)
 		return err_set(err, -EINVAL, "virtio-fs: a tag has 1 to %d bytes", VIRTIO_FS_TAG_BYTES);
 	memcpy(fs->config.tag, params->tag, tag_len);
@@ -467,7 +458,9 @@ static int fs_create(struct virtio_dev *dev, const void *arg, struct err *err)
 	dev->queues[QUEUE_HIPRIO].vq.max_size = HIPRIO_SIZE;
 	dev->queues[QUEUE_REQUESTS].vq.max_size = REQUESTS_SIZE;
 	fs->io = (struct loop_io){.fd = params->link, .events = EPOLLIN, .ready = link_ready};
-	r = send_memory(fs, err);
+	r = fs_session_create(fs, err);
+	if (r == 0)
+		r = send_memory(fs, err);
 	if (r < 0)
 		return r;
 	r = loop_io_add(dev->env.loop, &fs->io);
@@ -476,9 +469,10 @@ static int fs_create(struct virtio_dev *dev, const void *arg, struct err *err)
 
 static void fs_destroy(struct virtio_dev *dev)
 {
-	struct virtio_fs *fs = to_fs(dev);
+	struct virtio_fs *fs = to_virtio_fs(dev);
 
 	loop_io_del(dev->env.loop, &fs->io);
+	fs_session_destroy(fs);
 }
 
 const struct virtio_type virtio_fs_type = {
@@ -494,11 +488,14 @@ const struct virtio_type virtio_fs_type = {
 	.drain = fs_drain,
 	.freeze = fs_freeze,
 	.thaw = fs_thaw,
+	.save = fs_session_save,
+	.load = fs_session_load,
 	.destroy = fs_destroy,
 };
 
 const struct syscall_rule virtio_fs_syscalls[] = {
 	{SYS_shutdown, ROLE_MAIN, {{0}}, "ends a file server that talks nonsense", NULL},
 	{SYS_close, ROLE_MAIN, {{0}}, "what it sent", NULL},
+	{SYS_madvise, ROLE_MAIN, {SYSCALL_ARG(2, MADV_REMOVE)}, "what it said for a snapshot", NULL},
 	{0},
 };

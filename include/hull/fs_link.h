@@ -11,12 +11,20 @@
  *	FS_STOP        take nothing more from the queue. Requests that wait for a lock are answered (`count`
  *0), or go on waiting until the queue is started again, or FS_RESET (`count` 1) FS_RESET       forget
  *everything about the guest (inodes, handles, locks): a new file system session may begin
+ *	FS_SAVE        with the descriptor of a file of FS_STATE_BYTES: write the session into it; all queues
+ *	               have stopped (`count` 1), so that nothing of it changes
+ *	FS_LOAD        likewise: go on with the session that its first state.bytes bytes are, before any
+ *	               FS_START and after FS_MEMORY
  *
  *	server -> worker
  *	FS_STOPPED     nothing of the queue is in flight, but for what goes on waiting, and nothing touches
  *its rings any more: the indices FS_RESET_DONE FS_INTERRUPT   the driver wants an interrupt for a queue that
  *has no call descriptor FS_BROKEN      the driver broke the ring: the device needs a reset. FS_STOP is
  *answered all the same
+ *
+ *	FS_SAVED       state.bytes of it; or state.error
+ *	FS_LOADED      what of the session could not be had again; or state.error and state.text, and there is
+ *none
  *
  * The server has no more of the guest than its memory; the worker has nothing of the files. Each
  * side takes the other for hostile: lengths and indices are checked, and what cannot be said by the
@@ -30,7 +38,10 @@
 
 #include "hull/mem.h"
 
-enum { FS_MAX_QUEUES = 2 }; /* 0: high priority; 1: requests */
+enum {
+	FS_MAX_QUEUES = 2,         /* 0: high priority; 1: requests */
+	FS_STATE_BYTES = 32 << 20, /* of a session: some 400,000 files that the guest knows */
+};
 
 enum fs_message_kind {
 	FS_MEMORY = 1,
@@ -42,6 +53,10 @@ enum fs_message_kind {
 	FS_RESET_DONE,
 	FS_INTERRUPT,
 	FS_BROKEN,
+	FS_SAVE,
+	FS_LOAD,
+	FS_SAVED,
+	FS_LOADED,
 };
 
 struct fs_region {
@@ -57,6 +72,15 @@ struct fs_ring {
 	uint8_t event_idx, indirect; /* the features that were accepted */
 };
 
+struct fs_state {
+	uint64_t bytes;
+	int32_t error;       /* an errno; 0: none */
+	uint32_t handles;    /* that answer with an error from now on */
+	uint32_t locks;      /* that are somebody else's */
+	uint32_t other_root; /* 1: the shared directory is another one */
+	char text[96];       /* what is wrong */
+};
+
 struct fs_message {
 	uint32_t kind;  /* enum fs_message_kind */
 	uint32_t queue; /* FS_START, FS_CALL, FS_STOP, FS_STOPPED, FS_INTERRUPT */
@@ -65,7 +89,8 @@ struct fs_message {
 	uint32_t count;
 	union {
 		struct fs_region regions[MEM_MAX_REGIONS];
-		struct fs_ring ring; /* FS_START, FS_STOPPED */
+		struct fs_ring ring;   /* FS_START, FS_STOPPED */
+		struct fs_state state; /* FS_LOAD, FS_SAVED, FS_LOADED */
 	};
 };
 

@@ -130,9 +130,9 @@ static void request_op(struct play *p, unsigned q)
 	avail->idx++;
 }
 
-static void plain_op(struct play *p, uint32_t kind, uint32_t q)
+static void plain_op(struct play *p, uint32_t kind, uint32_t q, uint32_t n)
 {
-	const struct fs_message message = {.kind = kind, .queue = q};
+	const struct fs_message message = {.kind = kind, .queue = q, .count = n};
 
 	send_all(p, &message, 0, false);
 }
@@ -143,7 +143,7 @@ static void any_op(struct play *p)
 	struct fs_message message = {0};
 	uint8_t how = fuzz_u8(&p->in);
 
-	message.kind = how % (FS_BROKEN + 2);
+	message.kind = how % (FS_LOADED + 2);
 	message.queue = fuzz_u8(&p->in) % (FS_MAX_QUEUES + 1);
 	message.count = fuzz_u8(&p->in) % (MEM_MAX_REGIONS + 2);
 	if (message.kind == FS_MEMORY) {
@@ -180,10 +180,10 @@ static void run_op(struct play *p)
 		request_op(p, op >> 3 & 1);
 		break;
 	case 3:
-		plain_op(p, FS_STOP, op >> 3 & 1);
+		plain_op(p, FS_STOP, op >> 3 & 1, op >> 4 & 1);
 		break;
 	case 4:
-		plain_op(p, FS_RESET, 0);
+		plain_op(p, FS_RESET, 0, 0);
 		break;
 	case 5:
 		any_op(p);
@@ -208,8 +208,9 @@ static void check_said(int link)
 	unsigned count;
 
 	while (fs_link_receive(link, &message, fds, &count) == 1)
-		require(count == 0 && message.kind >= FS_STOPPED && message.kind <= FS_BROKEN &&
-			message.queue < FS_MAX_QUEUES);
+		require(count == 0 && message.queue < FS_MAX_QUEUES &&
+			((message.kind >= FS_STOPPED && message.kind <= FS_BROKEN) ||
+			 message.kind == FS_SAVED || message.kind == FS_LOADED));
 }
 
 /* An empty directory, the same for all inputs: nothing in here can be made without a session's worth of luck.

@@ -17,7 +17,7 @@
 #include "hull/virtio_fs.h"
 #include "virtio_driver.h"
 
-enum { MAX_OPS = 300, QUEUES = 2, QUEUE_SIZE = 16, KINDS = FS_BROKEN + 2 };
+enum { MAX_OPS = 300, QUEUES = 2, QUEUE_SIZE = 16, KINDS = FS_LOADED + 2 };
 
 struct play {
 	struct virtio_rig rig;
@@ -43,7 +43,7 @@ static void hear(struct play *p)
 	unsigned count;
 
 	while (p->link >= 0 && fs_link_receive(p->link, &message, fds, &count) == 1) {
-		require(message.kind >= FS_MEMORY && message.kind <= FS_RESET);
+		require((message.kind >= FS_MEMORY && message.kind <= FS_RESET) || message.kind == FS_SAVE);
 		require(message.kind == FS_MEMORY || message.queue < QUEUES);
 		for (unsigned i = 0; i < count; i++)
 			close(fds[i]);
@@ -51,6 +51,8 @@ static void hear(struct play *p)
 			say(p, FS_STOPPED, message.queue);
 		else if (p->honest && message.kind == FS_RESET)
 			say(p, FS_RESET_DONE, 0);
+		else if (p->honest && message.kind == FS_SAVE)
+			say(p, FS_SAVED, 0);
 	}
 }
 
@@ -74,6 +76,17 @@ static void nonsense(struct play *p)
 	fd = fuzz_file("", 0);
 	(void)fs_link_send(p->link, &message, &fd, how & 2 ? 1 : 0);
 	close(fd);
+}
+
+/* A snapshot is made, or is over. */
+static void rest(struct virtio_rig *rig, bool on)
+{
+	loop_lock(virtio_rig_loop(rig));
+	if (on)
+		virtio_freeze(rig->dev);
+	else
+		virtio_thaw(rig->dev);
+	loop_unlock(virtio_rig_loop(rig));
 }
 
 static void guest_op(struct play *p)
@@ -110,7 +123,10 @@ static void guest_op(struct play *p)
 			virtio_rig_pci_write(rig, rig->msix_cap + 2, 2, fuzz_u16(&p->in));
 		break;
 	case 7:
-		(void)virtio_rig_isr(rig);
+		if (what & 24)
+			rest(rig, what & 8);
+		else
+			(void)virtio_rig_isr(rig);
 		break;
 	}
 }
@@ -175,6 +191,8 @@ static void check(struct play *p)
 
 	/* What was left unanswered is lost: the session with it. */
 	fd_close(&p->link);
+	virtio_rig_run(rig);
+	rest(rig, false);
 	virtio_rig_run(rig);
 	require(!rig->dev->resetting);
 	if (rig->transport == RIG_PCI) {

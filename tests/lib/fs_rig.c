@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -54,16 +55,36 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-void fs_rig_init_bare(struct fs_rig *rig, const struct file_share *share)
+static void start_server(struct fs_rig *rig)
 {
 	int link[2];
 
-	*rig = (struct fs_rig){.share = *share};
-	rig->share.proc_fd = -1;
-	assert_int_equal(mem_add_shared_ram(&rig->mem, RAM, RAM_SIZE, NULL), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link), 0);
 	rig->link = link[0];
 	rig->server_link = link[1];
+	assert_int_equal(pthread_create(&rig->thread, NULL, serve, rig), 0);
+}
+
+static void end_server(struct fs_rig *rig)
+{
+	if (rig->link < 0)
+		return;
+	shutdown(rig->link, SHUT_RDWR);
+	assert_int_equal(pthread_join(rig->thread, NULL), 0);
+	fd_close(&rig->link);
+	fd_close(&rig->server_link);
+}
+
+void fs_rig_finish_server(struct fs_rig *rig)
+{
+	end_server(rig);
+}
+
+void fs_rig_init_bare(struct fs_rig *rig, const struct file_share *share)
+{
+	*rig = (struct fs_rig){.share = *share};
+	rig->share.proc_fd = -1;
+	assert_int_equal(mem_add_shared_ram(&rig->mem, RAM, RAM_SIZE, NULL), 0);
 	for (unsigned q = 0; q < FS_MAX_QUEUES; q++) {
 		struct fs_rig_ring *ring = &rig->rings[q];
 
@@ -74,7 +95,7 @@ void fs_rig_init_bare(struct fs_rig *rig, const struct file_share *share)
 		ring->call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		assert_true(ring->kick >= 0 && ring->call >= 0);
 	}
-	assert_int_equal(pthread_create(&rig->thread, NULL, serve, rig), 0);
+	start_server(rig);
 }
 
 void fs_rig_init(struct fs_rig *rig, const struct file_share *share)
@@ -97,10 +118,7 @@ int fs_rig_wait_end(struct fs_rig *rig)
 
 void fs_rig_finish(struct fs_rig *rig)
 {
-	shutdown(rig->link, SHUT_RDWR);
-	assert_int_equal(pthread_join(rig->thread, NULL), 0);
-	fd_close(&rig->link);
-	fd_close(&rig->server_link);
+	end_server(rig);
 	for (unsigned q = 0; q < FS_MAX_QUEUES; q++) {
 		fd_close(&rig->rings[q].kick);
 		fd_close(&rig->rings[q].call);
@@ -174,6 +192,49 @@ void fs_rig_resume(struct fs_rig *rig, unsigned q, const struct fs_ring *ring)
 	const int fds[] = {rig->rings[q].kick, rig->rings[q].call};
 
 	assert_int_equal(fs_link_send(rig->link, &message, fds, 2), 0);
+}
+
+void fs_rig_save(struct fs_rig *rig, struct fs_rig_saved *ret)
+{
+	struct fs_message message = {.kind = FS_SAVE};
+
+	for (unsigned q = 0; q < FS_MAX_QUEUES; q++)
+		fs_rig_pause(rig, q, &ret->rings[q]);
+	ret->fd = memfd_create("saved", MFD_CLOEXEC);
+	assert_true(ret->fd >= 0);
+	assert_int_equal(ftruncate(ret->fd, FS_STATE_BYTES), 0);
+	assert_int_equal(fs_link_send(rig->link, &message, &ret->fd, 1), 0);
+	fs_rig_message(rig, &message);
+	assert_int_equal(message.kind, FS_SAVED);
+	assert_int_equal(message.state.error, 0);
+	ret->bytes = message.state.bytes;
+}
+
+void fs_rig_saved_free(struct fs_rig_saved *saved)
+{
+	fd_close(&saved->fd);
+}
+
+void fs_rig_go_on(struct fs_rig *rig, const struct fs_rig_saved *saved)
+{
+	for (unsigned q = 0; q < FS_MAX_QUEUES; q++)
+		fs_rig_resume(rig, q, &saved->rings[q]);
+}
+
+int fs_rig_load(struct fs_rig *rig, const struct fs_rig_saved *saved, struct fs_state *ret_state)
+{
+	struct fs_message message = {.kind = FS_LOAD};
+
+	end_server(rig);
+	start_server(rig);
+	fs_rig_send_memory(rig);
+	message.state.bytes = saved->bytes;
+	assert_int_equal(fs_link_send(rig->link, &message, &saved->fd, 1), 0);
+	fs_rig_message(rig, &message);
+	assert_int_equal(message.kind, FS_LOADED);
+	assert_true(message.state.error >= 0);
+	*ret_state = message.state;
+	return message.state.error;
 }
 
 void fs_rig_reset(struct fs_rig *rig)

@@ -76,6 +76,25 @@ void fs_rig_stop(struct fs_rig *rig, unsigned q, struct fs_ring *ret_ring);
 /* Stops the queue for a while, as for a snapshot, and goes on where it stopped. */
 void fs_rig_pause(struct fs_rig *rig, unsigned q, struct fs_ring *ret_ring);
 void fs_rig_resume(struct fs_rig *rig, unsigned q, const struct fs_ring *ring);
+/* All that a server knows, and where its queues have stopped. */
+struct fs_rig_saved {
+	int fd;
+	uint64_t bytes;
+	struct fs_ring rings[FS_MAX_QUEUES];
+};
+
+/* Stops both queues for a while, and sends FS_SAVE. fs_rig_saved_free() in the end. */
+void fs_rig_save(struct fs_rig *rig, struct fs_rig_saved *ret);
+void fs_rig_saved_free(struct fs_rig_saved *saved);
+/* Both queues go on. */
+void fs_rig_go_on(struct fs_rig *rig, const struct fs_rig_saved *saved);
+/* Ends the server alone; fs_rig_load() starts another one. */
+void fs_rig_finish_server(struct fs_rig *rig);
+/*
+ * Ends the server, and starts another one for the same memory, which is told what that one knew. The queues
+ * stand still. Returns the error it answers with, *ret_state the rest.
+ */
+int fs_rig_load(struct fs_rig *rig, const struct fs_rig_saved *saved, struct fs_state *ret_state);
 /* Sends FS_RESET, and waits for FS_RESET_DONE. */
 void fs_rig_reset(struct fs_rig *rig);
 /* The next message of the server's that is not FS_INTERRUPT; ends the test after 10 s. */

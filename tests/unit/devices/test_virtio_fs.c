@@ -29,6 +29,7 @@
 #include "hull/virtio_fs.h"
 #include "leaks.h"
 #include "rig_cases.h"
+#include "snapshot_rig.h"
 #include "virtio_driver.h"
 
 enum {
@@ -55,10 +56,14 @@ struct server {
 	bool deaf; /* reads nothing */
 	bool mute; /* answers nothing */
 	bool gone; /* its link has ended */
-	/* M, s and S (FS_START of queue 0, 1), c, C, t, T (FS_STOP), p, P (for a while only), R */
+	/* M, s and S (FS_START of queue 0, 1), c, C, t, T (FS_STOP), p, P (for a while only), R, V (FS_SAVE),
+	 * L (FS_LOAD) */
 	char heard[MAX_HEARD + 1];
 	uint16_t next_avail; /* what it says when it is stopped */
 	struct server_queue queues[QUEUES];
+	int save_error;   /* what it says to FS_SAVE */
+	char session[32]; /* what it has to say */
+	uint64_t loaded;  /* bytes that it was told */
 	struct fs_region region;
 	uint8_t *ram; /* its own mapping of guest memory */
 	uint64_t ram_len;
@@ -133,9 +138,51 @@ static void take_stop(struct server *s, const struct fs_message *message)
 	say(s, FS_STOPPED, message->queue);
 }
 
+static void say_saved(struct server *s)
+{
+	struct fs_message message = {.kind = FS_SAVED};
+
+	message.state.error = s->save_error;
+	message.state.bytes = s->save_error ? 0 : strlen(s->session);
+	assert_int_equal(fs_link_send(s->link, &message, NULL, 0), 0);
+}
+
+static void say_loaded(struct server *s, int error, const char *text)
+{
+	struct fs_message message = {.kind = FS_LOADED};
+
+	message.state.error = error;
+	memcpy(message.state.text, text, strlen(text));
+	assert_int_equal(fs_link_send(s->link, &message, NULL, 0), 0);
+}
+
+static void take_save(struct server *s, int fd)
+{
+	for (unsigned q = 0; q < QUEUES; q++)
+		assert_false(s->queues[q].started);
+	note(s, 'V');
+	assert_int_equal(pwrite(fd, s->session, sizeof(s->session), 0), sizeof(s->session));
+	/* It may not take the memory away that somebody is about to read. */
+	assert_int_equal(ftruncate(fd, 0), -1);
+	close(fd);
+	if (!s->mute)
+		say_saved(s);
+}
+
+/* Its bytes are gone by now, see load(): the file server's own tests look at them. */
+static void take_load(struct server *s, const struct fs_message *message, int fd)
+{
+	note(s, 'L');
+	s->loaded = message->state.bytes;
+	close(fd);
+}
+
 static void take(struct server *s, const struct fs_message *message, int *fds, unsigned count)
 {
 	unsigned expected = message->kind == FS_MEMORY || message->kind == FS_CALL ? message->count : 0;
+
+	if (message->kind == FS_SAVE || message->kind == FS_LOAD)
+		expected = 1;
 
 	if (message->kind == FS_START)
 		expected = 1 + message->count;
@@ -160,6 +207,12 @@ static void take(struct server *s, const struct fs_message *message, int *fds, u
 		note(s, 'R');
 		if (!s->mute)
 			say(s, FS_RESET_DONE, 0);
+		break;
+	case FS_SAVE:
+		take_save(s, fds[0]);
+		break;
+	case FS_LOAD:
+		take_load(s, message, fds[0]);
 		break;
 	default:
 		fail();
@@ -230,7 +283,7 @@ struct fx {
 	unsigned fds;
 };
 
-static void begin(struct fx *fx, enum virtio_rig_transport transport)
+static void begin_with(struct fx *fx, enum virtio_rig_transport transport, bool bare)
 {
 	struct virtio_fs_params params = {.tag = "share0"};
 	int pair[2];
@@ -239,9 +292,24 @@ static void begin(struct fx *fx, enum virtio_rig_transport transport)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	fx->link = params.link = pair[0];
 	fx->server = (struct server){.link = pair[1],
+				     .session = "what it knows",
 				     .queues = {{.kick = -1, .call = -1}, {.kick = -1, .call = -1}}};
-	virtio_rig_init(&fx->rig, transport, &virtio_fs_type, &params);
+	if (bare)
+		virtio_rig_init_bare(&fx->rig, transport, &virtio_fs_type, &params);
+	else
+		virtio_rig_init(&fx->rig, transport, &virtio_fs_type, &params);
 	server_listen(&fx->server, &fx->rig.loop);
+}
+
+static void begin(struct fx *fx, enum virtio_rig_transport transport)
+{
+	begin_with(fx, transport, false);
+}
+
+/* For a snapshot to be loaded. */
+static void begin_bare(struct fx *fx, enum virtio_rig_transport transport)
+{
+	begin_with(fx, transport, true);
 }
 
 static void end(struct fx *fx)
@@ -729,7 +797,7 @@ static void test_freeze(void **state)
 	for (uint16_t i = 1; i < 4; i++) {
 		fx->server.next_avail = i;
 		assert_true(freeze(fx));
-		assert_heard(fx, "pP");
+		assert_heard(fx, "pPV");
 		assert_int_equal(fx->rig.dev->queues[1].vq.st.next_avail, i);
 		assert_int_equal(virtio_rig_status(&fx->rig), RUNNING);
 		(void)kicked(fx, 1);
@@ -758,6 +826,10 @@ static void test_freeze_waits(void **state)
 	stopped(fx, 0);
 	assert_false(virtio_is_frozen(fx->rig.dev));
 	stopped(fx, 1);
+	assert_false(virtio_is_frozen(fx->rig.dev)); /* it has not said what it knows */
+	assert_heard(fx, "V");
+	say_saved(&fx->server);
+	virtio_rig_run(&fx->rig);
 	assert_true(virtio_is_frozen(fx->rig.dev));
 	thaw(fx);
 	assert_heard(fx, "sS");
@@ -771,7 +843,7 @@ static void test_freeze_waits(void **state)
 	fx->server.mute = false;
 	assert_true(freeze(fx));
 	thaw(fx);
-	assert_heard(fx, "pPsS");
+	assert_heard(fx, "pPVsS");
 	virtio_rig_check_alive(&fx->rig, NULL);
 }
 
@@ -788,6 +860,19 @@ static void test_freeze_again(void **state)
 	assert_heard(fx, "MsSpP");
 	stopped(fx, 1);
 	stopped(fx, 0);
+	assert_heard(fx, "V");
+	/* What was asked for is to come, and is not what the next freeze wants to know. */
+	thaw(fx);
+	assert_false(freeze(fx));
+	stopped(fx, 0);
+	stopped(fx, 1);
+	assert_heard(fx, "sSpP");
+	say_saved(&fx->server);
+	virtio_rig_run(&fx->rig);
+	assert_false(virtio_is_frozen(fx->rig.dev));
+	assert_heard(fx, "V");
+	say_saved(&fx->server);
+	virtio_rig_run(&fx->rig);
 	assert_true(virtio_is_frozen(fx->rig.dev));
 	thaw(fx);
 	assert_heard(fx, "sS");
@@ -807,7 +892,7 @@ static void test_freeze_idle(void **state)
 	assert_heard(fx, "sStT");
 	assert_true(freeze(fx));
 	thaw(fx);
-	assert_heard(fx, "");
+	assert_heard(fx, "V");
 	virtio_rig_check_alive(&fx->rig, NULL);
 }
 
@@ -849,7 +934,7 @@ static void test_freeze_without_room(void **state)
 	fill_link(fx);
 	assert_false(freeze(fx));
 	drain_link(fx);
-	assert_heard(fx, "pP");
+	assert_heard(fx, "pPV");
 	assert_true(virtio_is_frozen(fx->rig.dev));
 	thaw(fx);
 	assert_heard(fx, "sS");
@@ -1036,7 +1121,11 @@ static void test_nonsense(void **state)
 		{FS_CALL, 1},
 		{FS_STOP, 0},
 		{FS_RESET, 0},
-		{FS_BROKEN + 1, 0},
+		{FS_SAVE, 0},
+		{FS_LOAD, 0},
+		{FS_SAVED, 0},
+		{FS_LOADED, 0},
+		{FS_LOADED + 1, 0},
 		{UINT32_MAX, 0},
 		{FS_STOPPED, 0},
 		{FS_STOPPED, 2},
@@ -1155,44 +1244,134 @@ static void test_wild_indices(void **state)
 
 /* ---- snapshots ---- */
 
-static void copy_state(const struct state_table *table, const void *from, void *to)
+/* Another machine of the same memory, with a device and a server that know nothing. */
+static struct fx *another(const struct fx *fx)
 {
-	uint8_t first[512], second[512];
-	const size_t size = state_size(table);
-
-	assert_int_equal(state_save(table, from, first, sizeof(first)), size);
-	assert_int_equal(state_load(table, to, first, size, NULL), 0);
-	assert_int_equal(state_save(table, to, second, sizeof(second)), size);
-	assert_memory_equal(first, second, size);
-}
-
-/* A device that was loaded goes on where the first one's server has stopped, with a server of its own. */
-static void test_state(void **state)
-{
-	struct fx *fx = *state;
 	struct fx *to = calloc(1, sizeof(*to));
 
 	assert_non_null(to);
+	begin_bare(to, fx->rig.transport);
+	return to;
+}
+
+/* What the server answers it has said before: it is on the same loop, which does not run. */
+static int load(struct fx *to, const struct rig_snapshot *snap, struct err *err)
+{
+	return rig_snapshot_load(snap, &to->rig, err);
+}
+
+static void unmake(struct fx *to)
+{
+	end(to);
+	free(to);
+}
+
+/* A device that was loaded goes on where the first one's server has stopped, with what that one knew. */
+static void test_state(void **state)
+{
+	struct rig_snapshot snap;
+	struct fx *fx = *state, *to;
+
 	start(fx);
 	fx->server.next_avail = 5;
-	virtio_rig_set_status(&fx->rig, RUNNING | VIRTIO_CONFIG_S_FAILED);
-	virtio_rig_run(&fx->rig);
-	fx->rig.dev->st.status &= (uint8_t)~VIRTIO_CONFIG_S_FAILED;
-	begin(to, fx->rig.transport);
-	memcpy(virtio_rig_ram(&to->rig, RIG_RAM, RIG_RAM_SIZE),
-	       virtio_rig_ram(&fx->rig, RIG_RAM, RIG_RAM_SIZE), RIG_RAM_SIZE);
-	copy_state(&virtio_state_table, &fx->rig.dev->st, &to->rig.dev->st);
-	for (unsigned q = 0; q < QUEUES; q++)
-		copy_state(&virtq_state_table, &fx->rig.dev->queues[q].vq.st, &to->rig.dev->queues[q].vq.st);
-	loop_lock(&to->rig.loop);
-	assert_int_equal(virtio_restored(to->rig.dev, NULL), 0);
-	loop_unlock(&to->rig.loop);
-	assert_heard(to, "MsS");
+	rig_snapshot_of(&snap, &fx->rig);
+	assert_heard(fx, "MsSpPVsS");
+	to = another(fx);
+	say_loaded(&to->server, 0, "");
+	assert_int_equal(load(to, &snap, NULL), 0);
+	assert_heard(to, "MLsS");
+	assert_int_equal(to->server.loaded, strlen("what it knows"));
 	assert_int_equal(to->server.queues[1].ring.next_avail, 5);
 	assert_int_equal(to->server.queues[1].ring.desc, fx->rig.rings[1].desc);
 	assert_true(kicked(to, 1));
-	end(to);
-	free(to);
+	/* And once more, and a reset makes it forget. */
+	virtio_rig_freeze(&to->rig);
+	virtio_rig_thaw(&to->rig);
+	assert_heard(to, "pPVsS");
+	virtio_rig_check_alive(&to->rig, NULL);
+	assert_heard(to, "tTRsS");
+	unmake(to);
+	rig_snapshot_free(&snap);
+	virtio_rig_check_alive(&fx->rig, NULL);
+}
+
+/* A server that has nothing to say yet is not asked, and one of a snapshot like that is told nothing. */
+static void test_state_idle(void **state)
+{
+	struct rig_snapshot snap;
+	struct fx *fx = *state, *to;
+
+	rig_snapshot_of(&snap, &fx->rig);
+	assert_heard(fx, "M");
+	to = another(fx);
+	assert_int_equal(load(to, &snap, NULL), 0);
+	assert_heard(to, "M");
+	virtio_rig_check_alive(&to->rig, NULL);
+	unmake(to);
+	rig_snapshot_free(&snap);
+}
+
+/* What its server refuses, or does not understand, is an error of the restore, in a line that can be printed.
+ */
+static void test_state_refused(void **state)
+{
+	struct rig_snapshot snap;
+	struct fx *fx = *state, *to;
+	struct err err = {0};
+
+	start(fx);
+	rig_snapshot_of(&snap, &fx->rig);
+	to = another(fx);
+	say_loaded(&to->server, EINVAL, "bad\033files");
+	assert_int_equal(load(to, &snap, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "bad\\x1bfiles"));
+	unmake(to);
+	to = another(fx);
+	say(&to->server, FS_INTERRUPT, 0);
+	assert_int_equal(load(to, &snap, &err), -EBADMSG);
+	unmake(to);
+	to = another(fx);
+	server_die(&to->server);
+	assert_int_equal(load(to, &snap, &err), -EPIPE);
+	unmake(to);
+	rig_snapshot_free(&snap);
+}
+
+/* A server that cannot say what it knows, or has more than there can be. */
+static void test_save_fails(void **state)
+{
+	struct snapshot_writer *writer;
+	struct fx *fx = *state;
+	struct fs_message message = {.kind = FS_SAVED};
+	struct err err = {0};
+	const void *bytes;
+	size_t len;
+
+	start(fx);
+	fx->server.save_error = ENOSPC;
+	assert_true(freeze(fx));
+	assert_int_equal(snapshot_writer_create(&writer, NULL), 0);
+	loop_lock(&fx->rig.loop);
+	virtio_save(fx->rig.dev, writer, "share0");
+	loop_unlock(&fx->rig.loop);
+	assert_int_equal(snapshot_writer_finish(writer, &bytes, &len, &err), -ENOSPC);
+	assert_non_null(strstr(err.msg, "share0"));
+	snapshot_writer_destroy(writer);
+	thaw(fx);
+	fx->server.save_error = 0;
+	assert_true(freeze(fx));
+	thaw(fx);
+	assert_heard(fx, "MsSpPVsSpPVsS");
+	fx->server.mute = true;
+	assert_false(freeze(fx));
+	stopped(fx, 0);
+	stopped(fx, 1);
+	message.state.bytes = (uint64_t)FS_STATE_BYTES + 1;
+	assert_int_equal(fs_link_send(fx->server.link, &message, NULL, 0), 0);
+	virtio_rig_run(&fx->rig);
+	assert_true(fx->server.gone);
+	thaw(fx);
+	assert_no_server(fx);
 }
 
 static const struct rig_case cases[] = {
@@ -1234,6 +1413,9 @@ static const struct rig_case cases[] = {
 	RIG_CASE(test_flood),
 	RIG_CASE(test_wild_indices),
 	RIG_CASE(test_state),
+	RIG_CASE(test_state_idle),
+	RIG_CASE(test_state_refused),
+	RIG_CASE(test_save_fails),
 };
 
 int main(void)
