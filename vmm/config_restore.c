@@ -58,6 +58,8 @@ static int apply_disk(struct vm_config *c, const char *option, const char *value
 
 	if (!first_field_first(value, "path=", text))
 		return too_long(option, err);
+	if (strncmp(text, "id=", 3) == 0)
+		return err_set(err, -EINVAL, "%s %s: expected path=PATH behind the id", option, value);
 	return config_apply_disk(c, option, text, err);
 }
 
