@@ -115,12 +115,18 @@ static int configure(struct restore *r, int argc, char *const argv[], struct err
 	return ret;
 }
 
-static void open_copies(struct restore *r)
+static int open_copies(struct restore *r, struct err *err)
 {
 	r->source.snapshot = r->from.snapshot;
 	r->source.memory = r->from.memory;
-	for (unsigned i = 0; i < r->config.disk_count; i++)
-		r->source.disks[i] = snapshot_source_disk(&r->from, r->config.disks[i].id, NULL);
+	for (unsigned i = 0; i < r->config.disk_count; i++) {
+		struct err cause = {0};
+
+		r->source.disks[i] = snapshot_source_disk(&r->from, r->config.disks[i].id, &cause);
+		if (r->source.disks[i] < 0 && r->source.disks[i] != -ENOENT)
+			return err_set(err, cause.code, "%s", cause.msg);
+	}
+	return 0;
 }
 
 static int run(int argc, char *const argv[], uint64_t start_ns)
@@ -139,7 +145,8 @@ static int run(int argc, char *const argv[], uint64_t start_ns)
 		return fail(&err);
 	if (r->config.dry_run)
 		return dry_run(&r->config);
-	open_copies(r);
+	if (open_copies(r, &err) < 0)
+		return fail(&err);
 	status = r->config.command.argv ? run_command(r) : run_machine(r, start_ns);
 	snapshot_source_close(&r->from);
 	free(r);

@@ -177,7 +177,6 @@ static int take(struct making *m, const struct request *req, struct err *err)
 	struct snapshot_base bases[SAVE_MAX_BASES];
 	struct snapshot_take t = {
 		.vm = &m->vm,
-		.state = m->state,
 		.memory = m->memory,
 		.disks = m->disks,
 		.bases = bases,
@@ -196,7 +195,8 @@ static int take(struct making *m, const struct request *req, struct err *err)
 	if (m->bases.count > 0)
 		memcpy(t.base, m->bases.sources[0].saved.identity, sizeof(t.base));
 	(void)!getrandom(t.identity, sizeof(t.identity), 0);
-	r = snapshot_take(&t, err);
+	r = snapshot_take(&t, m->state, err);
+	snapshot_close(t.snapshot);
 	for (unsigned i = 0; i < CONFIG_MAX_SHARES; i++)
 		fd_close(&t.shares[i]);
 	m->pages = t.pages;

@@ -164,6 +164,7 @@ int config_restore_parse(const char *what, int argc, char *const argv[], struct 
 			 const char **ret_operand, unsigned *ret_count, struct err *err)
 {
 	const struct config_options options = {restore_rows, ARRAY_SIZE(restore_rows), what};
+	const int given = argc;
 	char *words[MAX_WORDS];
 	int r = 0;
 
@@ -179,11 +180,9 @@ int config_restore_parse(const char *what, int argc, char *const argv[], struct 
 		r = config_take_words(&options, argc, words, ret_operand, ret_config, err);
 	if (r == 0 && strcmp(what, "restore") == 0 && strstr(ret_config->name, "{}"))
 		r = err_set(err, -EINVAL, "--name %s: {} is for copies ('hull fork')", ret_config->name);
-	/* COMMAND's words are those of the caller, who keeps them. */
-	for (; r == 0 && ret_config->command.argv && strcmp(*argv++, "--") != 0;)
-		;
+	/* COMMAND's words, which are the last ones, are those of the caller, who keeps them. */
 	if (ret_config->command.argv)
-		ret_config->command.argv = argv;
+		ret_config->command.argv = argv + given - (int)ret_config->command.argc;
 	return r;
 }
 

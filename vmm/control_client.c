@@ -320,10 +320,13 @@ static int parse_nets(const json_t *nets, struct control_snapshot_answer *ret)
 static int parse_snapshot(const json_t *answer, struct control_snapshot_answer *ret)
 {
 	const json_t *disks = json_object_get(answer, "disks");
+	uint64_t shares;
 
-	if (ret->link < 0 || number(answer, "memory", INT64_MAX, &ret->memory) < 0 || !json_is_array(disks) ||
+	if (ret->link < 0 || number(answer, "memory", INT64_MAX, &ret->memory) < 0 ||
+	    number(answer, "shares", CONFIG_MAX_SHARES, &shares) < 0 || !json_is_array(disks) ||
 	    json_array_size(disks) > CONFIG_MAX_DISKS)
 		return -EPROTO;
+	ret->share_count = (unsigned)shares;
 	for (; ret->disk_count < json_array_size(disks); ret->disk_count++) {
 		const char *id = json_string_value(json_array_get(disks, ret->disk_count));
 

@@ -66,6 +66,7 @@ struct control_snapshot_answer {
 	char disks[CONFIG_MAX_DISKS][CONFIG_MAX_ID + 1]; /* ids: fit for the name of a file */
 	unsigned net_count;
 	enum net_kind nets[CONFIG_MAX_NETS];
+	unsigned share_count; /* their directories come by the link first (SAVE_SHARE) */
 };
 
 int control_client_snapshot(const char *name, struct control_snapshot_answer *ret, struct err *err);

@@ -149,6 +149,7 @@ static json_t *do_snapshot(const struct control_server *server, struct client *c
 	json_object_set_new(answer, "memory", json_integer((json_int_t)snapshot.memory));
 	json_object_set_new(answer, "disks", disks);
 	json_object_set_new(answer, "nets", nets);
+	json_object_set_new(answer, "shares", json_integer(snapshot.share_count));
 	return answer;
 }
 

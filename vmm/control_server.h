@@ -49,6 +49,7 @@ struct control_snapshot {
 	const char *disks[CONFIG_MAX_DISKS]; /* their ids */
 	unsigned net_count;
 	enum net_kind nets[CONFIG_MAX_NETS];
+	unsigned share_count;
 };
 
 /*

@@ -136,6 +136,21 @@ static int supervise_copy(const struct copies_order *order, const struct vm_conf
 	return status;
 }
 
+/* Whatever the caller has done about signals: copies_stop() must be heard, by programs that are started, too.
+ */
+static void be_asked_to_end(void)
+{
+	static const int wanted[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (unsigned i = 0; i < ARRAY_SIZE(wanted); i++) {
+		signal(wanted[i], SIG_DFL);
+		sigaddset(&set, wanted[i]);
+	}
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static _Noreturn void be_copy(const struct copies_order *order, const struct copy *copy, pid_t parent,
 			      int ready, int messages)
 {
@@ -143,6 +158,7 @@ static _Noreturn void be_copy(const struct copies_order *order, const struct cop
 	int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	setsid();
+	be_asked_to_end();
 	/* Those who wait for it close their end, and it may go on to say things. */
 	signal(SIGPIPE, SIG_IGN);
 	if (!order->outlive) {

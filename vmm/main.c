@@ -58,6 +58,7 @@ int main(int argc, char *argv[])
 
 	fill_standard_descriptors();
 	signal(SIGCHLD, SIG_DFL); /* ignored by some parents: children could not be waited for */
+	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write */
 	if (argc < 2) {
 		fprintf(stderr, "hull: expected a command; 'hull help' lists them\n");
 		return EXIT_HULL_FAILED;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,8 +33,8 @@ struct saver {
 	struct thread thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	int link; /* lock, here and below; -1: nothing to do */
-	bool busy;
+	int link;    /* lock, here and below; -1: nothing to do */
+	int serving; /* the link of the snapshot that is being made; -1: none */
 	bool quit;
 };
 
@@ -143,7 +144,6 @@ static void order_finish(struct order *o)
 		free((void *)(uintptr_t)base->pages);
 	}
 	free(o->written);
-	fd_close(&o->link);
 }
 
 /* ---- the files ---- */
@@ -210,7 +210,7 @@ static int save_all(struct machine *m, struct order *o, struct err *err)
 
 /* ---- the order of things ---- */
 
-static int send_pages(const struct machine *m, struct order *o)
+static int send_pages(const struct machine *m, struct order *o, struct err *err)
 {
 	const struct save_message message = {.kind = SAVE_PAGES};
 	int fd, r;
@@ -218,13 +218,11 @@ static int send_pages(const struct machine *m, struct order *o)
 	if (!o->written)
 		return 0;
 	fd = memfd_create("hull-pages", MFD_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	r = fd_pwrite_full(fd, o->written, pages_bytes(m), 0);
+	r = fd < 0 ? -errno : fd_pwrite_full(fd, o->written, pages_bytes(m), 0);
 	if (r == 0)
 		r = save_link_send(o->link, &message, &fd, 1, PATIENCE_MS);
 	fd_close(&fd);
-	return r;
+	return r < 0 ? err_errno(err, r, "which pages have changed") : 0;
 }
 
 static void send_done(const struct order *o, int error, const struct err *err)
@@ -249,9 +247,8 @@ static void hold(const struct order *o)
 		fd_close(&fds[--count]);
 }
 
-static void serve(struct saver *saver, int link)
+static void serve(struct machine *m, int link)
 {
-	struct machine *m = saver->machine;
 	struct order o = {.link = link, .state = -1, .memory = -1};
 	struct err err = {0};
 	uint64_t start;
@@ -265,7 +262,7 @@ static void serve(struct saver *saver, int link)
 		if (r == 0)
 			r = save_all(m, &o, &err);
 		if (r == 0)
-			r = send_pages(m, &o);
+			r = send_pages(m, &o, &err);
 		send_done(&o, r, &err);
 		if (r == 0 && (o.go.flags & SAVE_HOLD))
 			hold(&o);
@@ -295,11 +292,11 @@ static void run(void *arg)
 			continue;
 		}
 		s->link = -1;
-		s->busy = true;
+		s->serving = link;
 		pthread_mutex_unlock(&s->lock);
-		serve(s, link);
+		serve(s->machine, link);
 		pthread_mutex_lock(&s->lock);
-		s->busy = false;
+		fd_close(&s->serving);
 	}
 	pthread_mutex_unlock(&s->lock);
 }
@@ -311,7 +308,7 @@ int saver_create(struct saver **ret_saver, struct machine *m, struct err *err)
 	if (!s)
 		return err_errno(err, -ENOMEM, "snapshots");
 	s->machine = m;
-	s->link = -1;
+	s->link = s->serving = -1;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
 	*ret_saver = s;
@@ -340,7 +337,7 @@ int saver_start(struct saver *s, struct err *err)
 void saver_take(struct saver *s, int link)
 {
 	pthread_mutex_lock(&s->lock);
-	if (s->busy || s->link >= 0 || s->quit) {
+	if (s->serving >= 0 || s->link >= 0 || s->quit) {
 		fd_close(&link);
 	} else {
 		s->link = link;
@@ -355,6 +352,9 @@ void saver_stop(struct saver *s)
 		return;
 	pthread_mutex_lock(&s->lock);
 	s->quit = true;
+	/* Who asked may be slow: he is not waited for. */
+	if (s->serving >= 0)
+		shutdown(s->serving, SHUT_RDWR);
 	pthread_cond_signal(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 	thread_join(&s->thread);

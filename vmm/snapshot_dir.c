@@ -71,9 +71,11 @@ static int remove_snapshot(int parent, const char *name)
 static bool is_making(const char *name, const char *of)
 {
 	const size_t len = strlen(of);
+	const char *tail = name + 1 + len + sizeof(making_infix) - 1;
 
 	return name[0] == '.' && strncmp(name + 1, of, len) == 0 &&
-	       strncmp(name + 1 + len, making_infix, sizeof(making_infix) - 1) == 0;
+	       strncmp(name + 1 + len, making_infix, sizeof(making_infix) - 1) == 0 && strlen(tail) == 8 &&
+	       strspn(tail, "0123456789abcdef") == 8;
 }
 
 /* What is not locked has no maker any more. */
@@ -113,6 +115,8 @@ static int check_place(const struct snapshot_dir *d, struct err *err)
 		return 0;
 	list = fd < 0 ? NULL : fdopendir(fd);
 	if (!list) {
+		if (fd < 0 && errno != ENOTDIR && errno != ELOOP)
+			return err_errno(err, -errno, "%s", d->path);
 		fd_close(&fd);
 		return err_set(err, -EEXIST, "%s is there, and is no directory", d->path);
 	}
@@ -130,22 +134,41 @@ static int check_place(const struct snapshot_dir *d, struct err *err)
 	return other ? err_set(err, -EEXIST, "%s is there, and is no snapshot", d->path) : 0;
 }
 
+/* Opens and locks it: whoever finds it from now on knows that it has a maker. -EAGAIN: somebody was faster.
+ */
+static int claim(struct snapshot_dir *d)
+{
+	struct stat st;
+	int r = 0;
+
+	d->fd = openat(d->parent, d->making, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (d->fd < 0)
+		return errno == ENOENT ? -EAGAIN : -errno;
+	if (flock(d->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+		r = -EAGAIN;
+	/* It was taken for stale before it was locked, and is gone. */
+	else if (fstatat(d->parent, d->making, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		r = -EAGAIN;
+	if (r < 0)
+		fd_close(&d->fd);
+	return r;
+}
+
 static int make(struct snapshot_dir *d, struct err *err)
 {
 	for (unsigned i = 0; i < TRIES; i++) {
 		uint32_t n = 0;
+		int r;
 
 		(void)!getrandom(&n, sizeof(n), 0);
 		snprintf(d->making, sizeof(d->making), ".%.*s%s%08" PRIx32, (int)(NAME_MAX - 16), d->name,
 			 making_infix, n);
-		if (mkdirat(d->parent, d->making, MODE_DIR) == 0) {
-			d->fd = openat(d->parent, d->making, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-			/* Between the two somebody may have taken it for stale: then the next try is ours. */
-			if (d->fd >= 0 && flock(d->fd, LOCK_EX | LOCK_NB) == 0)
-				return 0;
-			fd_close(&d->fd);
-		} else if (errno != EEXIST) {
-			return err_errno(err, -errno, "%s", d->path);
+		r = mkdirat(d->parent, d->making, MODE_DIR) < 0 ? -errno : claim(d);
+		if (r == 0)
+			return 0;
+		if (r != -EEXIST && r != -EAGAIN) {
+			unlinkat(d->parent, d->making, AT_REMOVEDIR);
+			return err_errno(err, r, "%s", d->path);
 		}
 	}
 	return err_set(err, -EEXIST, "%s: no directory can be made beside it", d->path);

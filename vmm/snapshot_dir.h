@@ -49,7 +49,7 @@ void snapshot_dir_abandon(struct snapshot_dir *dir);
 /* An open snapshot. */
 struct snapshot_source {
 	int dir;                   /* -1: none, here and below */
-	int memory;                /* checked: a regular file of at least the right size */
+	int memory;                /* checked: a regular file of the right size */
 	int pages;                 /* incremental only */
 	struct snapshot *snapshot; /* its state */
 	struct saved_memory saved; /* what that says about the memory */

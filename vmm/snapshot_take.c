@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "hull/util.h"
@@ -30,10 +31,10 @@ static int send_bases(const struct snapshot_take *t)
 	return r;
 }
 
-static int send_order(const struct snapshot_take *t)
+static int send_order(const struct snapshot_take *t, int state)
 {
 	struct save_message go = {.kind = SAVE_GO, .flags = t->hold ? SAVE_HOLD : 0};
-	int r = send(t, (struct save_message){.kind = SAVE_STATE}, &t->state, 1);
+	int r = send(t, (struct save_message){.kind = SAVE_STATE}, &state, 1);
 
 	if (r == 0)
 		r = send(t, (struct save_message){.kind = SAVE_MEMORY}, &t->memory, 1);
@@ -65,8 +66,8 @@ static int receive_end(struct snapshot_take *t, struct err *err)
 		unsigned count = 0;
 		int r = save_link_receive(t->vm->link, &message, fds, &count, -1);
 
-		if (r == 0 && message.kind == SAVE_SHARE && count == 1 && message.index < CONFIG_MAX_SHARES &&
-		    t->shares[message.index] < 0) {
+		if (r == 0 && message.kind == SAVE_SHARE && count == 1 &&
+		    message.index < t->vm->share_count && t->shares[message.index] < 0) {
 			t->shares[message.index] = fds[0];
 			t->read_only |= (message.flags & SAVE_READ_ONLY) << message.index;
 			continue;
@@ -103,46 +104,70 @@ static bool same_machine(const struct snapshot_take *t, const struct vm_config *
 	return same;
 }
 
+static bool same_memory(const struct snapshot_take *t, const struct saved_memory *m)
+{
+	return m->bytes == t->vm->memory && m->incremental == (t->base_count > 0) &&
+	       memcmp(m->identity, t->identity, sizeof(m->identity)) == 0 &&
+	       memcmp(m->base, t->base, sizeof(m->base)) == 0;
+}
+
+/* The bytes are read once: the worker has the file, too. */
+static int read_state(struct snapshot_take *t, int from, int to, struct err *err)
+{
+	struct stat st;
+	void *bytes;
+	int r;
+
+	if (fstat(from, &st) < 0 || st.st_size > SNAPSHOT_MAX_BYTES)
+		return err_set(err, -EPROTO, "the VM has a state that is too large");
+	bytes = malloc((size_t)st.st_size + 1);
+	r = bytes ? fd_pread_full(from, bytes, (size_t)st.st_size, 0) : -ENOMEM;
+	if (r == 0 && to >= 0)
+		r = fd_pwrite_full(to, bytes, (size_t)st.st_size, 0);
+	if (r < 0)
+		err_errno(err, r, "state of the VM");
+	else
+		r = snapshot_open(&t->snapshot, bytes, (size_t)st.st_size, err);
+	free(bytes);
+	return r;
+}
+
 static int check(const struct snapshot_take *t, struct err *err)
 {
 	struct vm_config *config = calloc(1, sizeof(*config));
 	struct saved_extra *extra = calloc(1, sizeof(*extra));
-	struct snapshot *snapshot = NULL;
-	struct stat st;
-	void *bytes = NULL;
-	int r = config && extra ? 0 : -ENOMEM;
+	struct saved_memory memory = {0};
+	int r = config && extra ? saved_config_get(t->snapshot, config, extra, err)
+				: err_errno(err, -ENOMEM, "state of the VM");
 
-	if (r == 0 && (fstat(t->state, &st) < 0 || st.st_size > SNAPSHOT_MAX_BYTES))
-		r = -EPROTO;
-	if (r == 0) {
-		bytes = malloc((size_t)st.st_size + 1);
-		r = bytes ? fd_pread_full(t->state, bytes, (size_t)st.st_size, 0) : -ENOMEM;
-	}
-	if (r < 0)
-		err_errno(err, r, "state of the VM");
 	if (r == 0)
-		r = snapshot_open(&snapshot, bytes, (size_t)st.st_size, err);
-	if (r == 0)
-		r = saved_config_get(snapshot, config, extra, err);
-	if (r == 0 && !same_machine(t, config))
+		r = saved_memory_get(t->snapshot, &memory, err);
+	if (r == 0 && !(same_machine(t, config) && same_memory(t, &memory)))
 		r = err_set(err, -EPROTO, "the VM does not say of itself what its supervisor says");
-	snapshot_close(snapshot);
-	free(bytes);
 	free(config);
 	free(extra);
 	return r;
 }
 
-int snapshot_take(struct snapshot_take *t, struct err *err)
+int snapshot_take(struct snapshot_take *t, int state, struct err *err)
 {
+	int fd = memfd_create("hull-state", MFD_CLOEXEC);
 	int r;
 
+	t->snapshot = NULL;
 	t->pages = -1;
 	t->bytes = 0;
 	t->read_only = 0;
 	memset(t->shares, 0xff, sizeof(t->shares));
+	if (fd < 0)
+		return err_errno(err, -errno, "state of the VM");
 	/* One that has closed the link may have said why. */
-	(void)send_order(t);
+	(void)send_order(t, fd);
 	r = receive_end(t, err);
-	return r == 0 ? check(t, err) : r;
+	if (r == 0)
+		r = read_state(t, fd, state, err);
+	if (r == 0)
+		r = check(t, err);
+	fd_close(&fd);
+	return r;
 }

@@ -12,6 +12,7 @@
 
 #include "control_client.h"
 #include "hull/err.h"
+#include "hull/snapshot.h"
 
 struct snapshot_base {
 	int memory;
@@ -20,7 +21,7 @@ struct snapshot_base {
 
 struct snapshot_take {
 	const struct control_snapshot_answer *vm; /* of control_client_snapshot() */
-	int state, memory;                        /* empty files, here and below; the caller's */
+	int memory;                               /* an empty file; the caller's, as are those of `disks` */
 	const int *disks;                         /* one for each of the VM's; -1: left out */
 	const struct snapshot_base *bases;        /* the newest first */
 	unsigned base_count;
@@ -29,6 +30,7 @@ struct snapshot_take {
 	bool hold;        /* the machine stands still until vm->link is closed */
 
 	/* Out. */
+	struct snapshot *snapshot;     /* the state; the caller's; NULL: there is none */
 	int shares[CONFIG_MAX_SHARES]; /* the directories that the VM shares (O_PATH); the caller's; else -1
 					*/
 	int pages;                     /* with bases: which pages `memory` has; the caller's; else -1 */
@@ -38,9 +40,10 @@ struct snapshot_take {
 
 /*
  * What the worker writes may be what a guest wants to be read: that the machine is the one that its
- * supervisor has described is checked. Errors: a line that says why; -EREMOTEIO: the VM's; -EPROTO: the two
- * differ.
+ * supervisor has described is checked, and what was checked is in `state`, an empty file that the worker
+ * never has (-1: nobody wants it). Memory and disks it may change as long as it lives. Errors: a line that
+ * says why; -EREMOTEIO: the VM's; -EPROTO: the two differ.
  */
-int snapshot_take(struct snapshot_take *take, struct err *err);
+int snapshot_take(struct snapshot_take *take, int state, struct err *err);
 
 #endif

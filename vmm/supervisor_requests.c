@@ -161,6 +161,7 @@ static int on_snapshot(void *arg, struct control_snapshot *ret, struct err *err)
 	ret->disk_count = s->config->disk_count;
 	for (unsigned i = 0; i < s->config->disk_count; i++)
 		ret->disks[i] = s->config->disks[i].id;
+	ret->share_count = s->config->share_count;
 	ret->net_count = s->config->net_count;
 	for (unsigned i = 0; i < s->config->net_count; i++)
 		ret->nets[i] = s->config->nets[i].kind;

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -21,7 +20,7 @@ void template_init(struct template *t)
 		.source.memory = -1,
 		.dir = {.dir = -1, .memory = -1, .pages = -1},
 		.vm.link = -1,
-		.take = {.state = -1, .memory = -1, .pages = -1},
+		.take = {.memory = -1, .pages = -1},
 	};
 	memset(t->source.disks, 0xff, sizeof(t->source.disks));
 	memset(t->files, 0xff, sizeof(t->files));
@@ -49,9 +48,8 @@ static int open_dir(struct template *t, const char *path, struct err *err)
 
 static int make_files(struct template *t, struct err *err)
 {
-	t->take.state = memfd_create("hull-state", MFD_CLOEXEC);
 	t->take.memory = memfd_create("hull-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (t->take.state < 0 || t->take.memory < 0)
+	if (t->take.memory < 0)
 		return err_errno(err, -errno, "memory for copies");
 	for (unsigned i = 0; i < t->vm.disk_count; i++) {
 		t->files[i] = scratch_file(err);
@@ -59,25 +57,6 @@ static int make_files(struct template *t, struct err *err)
 			return t->files[i];
 	}
 	return 0;
-}
-
-static int read_state(struct template *t, struct err *err)
-{
-	struct saved_memory saved;
-	struct stat st;
-	void *bytes;
-	int r;
-
-	if (fstat(t->take.state, &st) < 0 || st.st_size > SNAPSHOT_MAX_BYTES)
-		return err_set(err, -EINVAL, "the VM has a state that is too large");
-	bytes = malloc((size_t)st.st_size + 1);
-	r = bytes ? fd_pread_full(t->take.state, bytes, (size_t)st.st_size, 0) : -ENOMEM;
-	if (r < 0)
-		err_errno(err, r, "state of the VM");
-	else
-		r = snapshot_open(&t->source.snapshot, bytes, (size_t)st.st_size, err);
-	free(bytes);
-	return r == 0 ? saved_memory_get(t->source.snapshot, &saved, err) : r;
 }
 
 static int take_running(struct template *t, struct err *err)
@@ -88,13 +67,12 @@ static int take_running(struct template *t, struct err *err)
 	t->take.disks = t->files;
 	(void)!getrandom(t->take.identity, sizeof(t->take.identity), 0);
 	if (r == 0)
-		r = snapshot_take(&t->take, err);
-	if (r == 0)
-		r = read_state(t, err);
+		r = snapshot_take(&t->take, -1, err);
 	/* The worker has had it, too, and may be a guest's by now: nobody changes it under the copies. */
 	if (r == 0 && fcntl(t->take.memory, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) < 0)
 		r = err_errno(err, -errno, "memory for copies");
 	t->source.memory = t->take.memory;
+	t->source.snapshot = t->take.snapshot;
 	return r;
 }
 
@@ -165,9 +143,8 @@ void template_close(struct template *t)
 	}
 	for (unsigned i = 0; i < CONFIG_MAX_SHARES; i++)
 		fd_close(&t->take.shares[i]);
-	if (running)
-		snapshot_close(t->source.snapshot);
-	fd_close(&t->take.state);
+	snapshot_close(t->take.snapshot);
+	fd_close(&t->take.pages);
 	fd_close(&t->take.memory);
 	fd_close(&t->vm.link);
 	snapshot_source_close(&t->dir);
