@@ -32,6 +32,7 @@ struct mem_region {
 	uint8_t *hva;    /* host address of gpa */
 	int fd;          /* backing file, -1: anonymous */
 	uint64_t offset; /* of the region in fd, bytes */
+	bool *punched;   /* MEM_PRIVATE_FILE; atomic: part of it is no longer the file's, but zeroes */
 };
 
 struct guest_mem {
@@ -83,7 +84,7 @@ void *mem_ptr(const struct guest_mem *mem, uint64_t gpa, uint64_t len);
 
 /*
  * Gives the host memory at [ptr, ptr + len), multiples of 4 KiB of RAM as mem_ptr() gives it,
- * back to the host: it reads as zeroes, or as what a snapshot had there, until it is written again. A part of
+ * back to the host: it reads as zeroes until it is written again. A part of
  * a huge page is gone for the guest at once, and for the host when all of that page is. Returns 0, or
  * -EINVAL: not RAM as a whole, or misaligned; or the errno of madvise(2).
  */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -111,6 +112,7 @@ static void unmap_region(struct mem_region *r)
 {
 	munmap(r->hva - PAGE_BYTES, r->size + 2 * PAGE_BYTES);
 	fd_close(&r->fd);
+	free(r->punched);
 }
 
 static int add_ram(struct guest_mem *mem, struct mem_region region, struct err *err)
@@ -184,6 +186,7 @@ static int add_file(struct guest_mem *mem, struct mem_region region, struct err 
 
 	region.hva = map_aligned(region.gpa, region.size);
 	if (!region.hva) {
+		free(region.punched);
 		fd_close(&region.fd);
 		return err_errno(err, -ENOMEM, "cannot map %" PRIu64 " MiB of guest RAM", region.size >> 20);
 	}
@@ -219,6 +222,10 @@ int mem_add_private_ram(struct guest_mem *mem, uint64_t gpa, uint64_t size, int 
 	if (r == 0 && (fstat(fd, &st) < 0 || offset % PAGE_BYTES != 0 || !S_ISREG(st.st_mode) ||
 		       !range_fits(offset, size, (uint64_t)st.st_size)))
 		r = err_set(err, -EINVAL, "the memory of the snapshot is cut short");
+	if (r == 0) {
+		region.punched = calloc(1, sizeof(*region.punched));
+		r = region.punched ? 0 : err_errno(err, -ENOMEM, "guest RAM");
+	}
 	return r < 0 ? refuse_file(&region, r) : add_file(mem, region, err);
 }
 
@@ -250,6 +257,17 @@ static const struct mem_region *region_of_host(const struct guest_mem *mem, cons
 	return NULL;
 }
 
+/* Without its own pages a private mapping shows the file's content again: new memory takes its place. */
+static int punch(const struct mem_region *r, void *ptr, uint64_t len)
+{
+	__atomic_store_n(r->punched, true, __ATOMIC_RELAXED);
+	/* cppcheck-suppress leakReturnValNotUsed ; MAP_FIXED: it is at ptr */
+	return mmap(ptr, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+			       MAP_FAILED
+		       ? -errno
+		       : 0;
+}
+
 int mem_discard_ptr(const struct guest_mem *mem, void *ptr, uint64_t len)
 {
 	const struct mem_region *r = region_of_host(mem, ptr, len);
@@ -258,10 +276,11 @@ int mem_discard_ptr(const struct guest_mem *mem, void *ptr, uint64_t len)
 		return -EINVAL;
 	if (len == 0)
 		return 0;
+	if (r->kind == MEM_PRIVATE_FILE)
+		return punch(r, ptr, len);
 	/*
 	 * MADV_FREE would keep the old content until the host is short of memory. What is
-	 * in a shared file is not gone by leaving the mapping: MADV_REMOVE makes a hole there. A private
-	 * mapping of a snapshot's file shows the file's content again.
+	 * in a shared file is not gone by leaving the mapping: MADV_REMOVE makes a hole there.
 	 */
 	return madvise(ptr, len, r->kind == MEM_SHARED ? MADV_REMOVE : MADV_DONTNEED) < 0 ? -errno : 0;
 }
@@ -308,6 +327,11 @@ void mem_finish(struct guest_mem *mem)
 const struct syscall_rule mem_syscalls[] = {
 	{SYS_madvise, ROLE_MAIN, {SYSCALL_ARG(2, MADV_DONTNEED)}, "memory of the balloon goes back", NULL},
 	{SYS_madvise, ROLE_MAIN, {SYSCALL_ARG(2, MADV_REMOVE)}, "the same with shared memory", NULL},
+	{SYS_mmap,
+	 ROLE_MAIN,
+	 {SYSCALL_BITS(2, PROT_READ | PROT_WRITE)},
+	 "the same with memory of a snapshot",
+	 "a balloon in a restored machine"},
 	{SYS_munmap, ROLE_MAIN | ROLE_FILES, {{0}}, "the end of guest RAM", NULL},
 	{SYS_close, ROLE_MAIN | ROLE_FILES, {{0}}, "its file", NULL},
 	{SYS_mmap, ROLE_FILES, {SYSCALL_BITS(2, PROT_READ | PROT_WRITE)}, "guest RAM of the worker's", NULL},

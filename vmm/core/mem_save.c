@@ -225,7 +225,8 @@ static int save_region(struct save *s)
 
 	s->base_is_own = s->region->kind == MEM_PRIVATE_FILE && s->job->base_count == 1 &&
 			 !s->job->bases[0].pages && same_file(s->region->fd, s->job->bases[0].fd) &&
-			 s->region->offset == s->file_offset;
+			 s->region->offset == s->file_offset &&
+			 !__atomic_load_n(s->region->punched, __ATOMIC_RELAXED);
 	for (uint64_t at = 0; r == 0 && at < size; at += (uint64_t)PIECE_PAGES * PAGE_BYTES)
 		r = save_piece(s, at, min_u64(size - at, (uint64_t)PIECE_PAGES * PAGE_BYTES) / PAGE_BYTES);
 	return r;
