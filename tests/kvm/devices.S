@@ -121,8 +121,10 @@ fuse_requests:
 	entry fuse_write
 	entry fuse_read
 	entry fuse_fsync
+#ifndef HOLD
 	entry fuse_release
 	entry fuse_unlink
+#endif
 	.long 0
 
 	/* Of disks: type, flags of the data, bytes of data. */
@@ -418,5 +420,40 @@ guest_main:
 9:	add $(1 << 15), %ebx
 	cmp $(ECAM + (31 << 15)), %ebx
 	jb 1b
+#ifdef HOLD
+	/* What the share says to a read of what is still open, for ever: the error and the first bytes. */
+	mov $(ECAM + (1 << 15)), %ebx
+1:	cmpw $FS, 2(%ebx)
+	je 2f
+	add $(1 << 15), %ebx
+	jmp 1b
+2:	mov %ebx, %edi
+	sub $ECAM, %edi
+	shl $1, %edi
+	add $NOWHERE, %edi
+3:	mov $1, %ecx
+	call queue_page
+	mov $fuse_read, %esi
+	mov $(fuse_read_end - fuse_read), %eax
+	mov $0, %edx
+	descriptor $(NEXT | 1 << 16)
+	lea REPLY(%ebp), %esi
+	mov $512, %eax
+	mov $1, %edx
+	descriptor $WRITE
+	xor %eax, %eax
+	call kick
+	call wait_used
+	print "read "
+	mov REPLY + 4(%ebp), %eax
+	print_hex %eax
+	mov REPLY + 16(%ebp), %eax
+	print_hex %eax
+	print "\n"
+	mov $100000, %ecx
+4:	pause
+	loop 4b
+	jmp 3b
+#endif
 	print "end\n"
 	power_off
