@@ -25,6 +25,7 @@
 
 #include "copy_file.h"
 #include "hull/util.h"
+#include "scratch_file.h"
 
 enum {
 	SECTOR = 512,
@@ -197,44 +198,10 @@ void disk_file_close(struct disk_file *file)
 
 /* ---- copies ---- */
 
-/* A file without a name in `dir`. Returns the descriptor or -errno. */
-static int make_unnamed(const char *dir)
-{
-	char path[PATH_MAX];
-	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	int n;
-
-	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
-		return fd >= 0 ? fd : -errno;
-	n = snprintf(path, sizeof(path), "%s/.hull-XXXXXX", dir);
-	if (n < 0 || (size_t)n >= sizeof(path))
-		return -ENAMETOOLONG;
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	unlink(path);
-	return fd;
-}
-
-const char *disk_file_scratch_dir(void)
-{
-	const char *const dirs[] = {getenv("TMPDIR"), "/var/tmp", "/tmp"};
-
-	for (unsigned i = 0; i < ARRAY_SIZE(dirs); i++) {
-		int fd = dirs[i] && *dirs[i] ? make_unnamed(dirs[i]) : -1;
-
-		if (fd >= 0) {
-			close(fd);
-			return dirs[i];
-		}
-	}
-	return "/tmp"; /* for the message */
-}
-
 /* A file in `dir` that shares the blocks of `base`. Returns the descriptor or -errno. */
 static int make_clone(const char *dir, int base)
 {
-	int fd = make_unnamed(dir);
+	int fd = scratch_file(dir);
 	int r;
 
 	if (fd < 0)
@@ -261,7 +228,7 @@ static int make_clone_beside(int base)
 
 static int add_top(struct disk_file *file, const char *dir, struct err *err)
 {
-	file->top = make_unnamed(dir);
+	file->top = scratch_file(dir);
 	if (file->top < 0)
 		return err_errno(err, file->top, "disk %s: a file for what is written in %s", file->path,
 				 dir);

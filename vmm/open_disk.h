@@ -42,9 +42,6 @@ int disk_file_open(struct disk_file *ret_file, const struct config_disk *disk, b
 int disk_file_open_copy(struct disk_file *ret_file, const struct config_disk *disk, int base, const char *dir,
 			struct err *err);
 
-/* Where files go that nobody else shall see: $TMPDIR, /var/tmp, /tmp, the first in which one can be made. */
-const char *disk_file_scratch_dir(void);
-
 /*
  * Opens and locks disk->path, as disk_file_open(), for a disk that has `size` bytes. When it is not there it
  * becomes a copy of the regular file `base`, and has its name once it is complete; -1: there is none. Errors:

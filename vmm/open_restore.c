@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "hull/util.h"
+#include "scratch_file.h"
 
 /* What the guest knows of the disk's size is what its copy has. */
 static int check_size(int fd, const struct config_disk *disk, uint64_t size, struct err *err)
@@ -40,7 +41,7 @@ static int open_disk(struct disk_file *ret, const struct config_disk *disk, int 
 	}
 	if (disk->path[0])
 		return disk_file_open_as(ret, disk, copy, size, err);
-	return disk_file_open_copy(ret, disk, copy, disk_file_scratch_dir(), err);
+	return disk_file_open_copy(ret, disk, copy, scratch_dir(), err);
 }
 
 static int open_disks(struct resources *res, const struct vm_config *config, const struct saved_extra *extra,

@@ -4,42 +4,45 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hull/util.h"
 
-enum { MODE = 0600 };
-
-/* Where a file system has no files without a name, one that loses its name at once. */
-static int make(const char *dir)
+int scratch_file(const char *dir)
 {
-	char path[4096];
-	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, MODE);
+	char path[PATH_MAX];
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int n;
 
-	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
-		return fd < 0 ? -errno : fd;
-	if (snprintf(path, sizeof(path), "%s/hull-XXXXXX", dir) >= (int)sizeof(path))
+	if (fd >= 0)
+		return fd;
+	if (errno != EOPNOTSUPP && errno != EISDIR)
+		return -errno;
+	/* A file system that has none: one that loses its name at once. */
+	n = snprintf(path, sizeof(path), "%s/.hull-XXXXXX", dir);
+	if (n < 0 || (size_t)n >= sizeof(path))
 		return -ENAMETOOLONG;
 	fd = mkostemp(path, O_CLOEXEC);
-	if (fd >= 0)
-		unlink(path);
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	return fd;
 }
 
-int scratch_file(struct err *err)
+const char *scratch_dir(void)
 {
 	const char *const dirs[] = {getenv("TMPDIR"), "/var/tmp", "/tmp"};
-	int r = -ENOENT;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(dirs); i++) {
-		if (!dirs[i] || !dirs[i][0])
-			continue;
-		r = make(dirs[i]);
-		if (r >= 0)
-			return r;
+		int fd = dirs[i] && *dirs[i] ? scratch_file(dirs[i]) : -1;
+
+		if (fd >= 0) {
+			close(fd);
+			return dirs[i];
+		}
 	}
-	return err_errno(err, r, "no place for a temporary file (TMPDIR names one)");
+	return "/tmp"; /* for the message */
 }

@@ -3,12 +3,10 @@
 #ifndef HULL_VMM_SCRATCH_FILE_H
 #define HULL_VMM_SCRATCH_FILE_H
 
-#include "hull/err.h"
+/* Where files go that nobody else shall see: $TMPDIR, /var/tmp, /tmp, the first in which one can be made. */
+const char *scratch_dir(void);
 
-/*
- * An empty file for reading and writing that no path leads to, in $TMPDIR, else /var/tmp, else /tmp: the
- * first that takes one. A descriptor, or -errno.
- */
-int scratch_file(struct err *err);
+/* An empty file in `dir`, for reading and writing, that no path leads to: a descriptor, or -errno. */
+int scratch_file(const char *dir);
 
 #endif

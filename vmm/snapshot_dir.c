@@ -201,7 +201,9 @@ int snapshot_dir_file(const struct snapshot_dir *d, const char *name, struct err
 {
 	int fd = openat(d->fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, MODE_FILE);
 
-	return fd < 0 ? err_errno(err, -errno, "%s/%s", d->path, name) : fd;
+	if (fd < 0)
+		return err_errno(err, -errno, "%s/%s", d->path, name);
+	return fd;
 }
 
 int snapshot_dir_link(const struct snapshot_dir *d, const char *name, const char *target, struct err *err)

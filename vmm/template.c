@@ -52,9 +52,11 @@ static int make_files(struct template *t, struct err *err)
 	if (t->take.memory < 0)
 		return err_errno(err, -errno, "memory for copies");
 	for (unsigned i = 0; i < t->vm.disk_count; i++) {
-		t->files[i] = scratch_file(err);
+		const char *dir = scratch_dir();
+
+		t->files[i] = scratch_file(dir);
 		if (t->files[i] < 0)
-			return t->files[i];
+			return err_errno(err, t->files[i], "%s", dir);
 	}
 	return 0;
 }

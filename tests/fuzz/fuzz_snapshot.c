@@ -109,7 +109,7 @@ static void check_section(struct snapshot *snapshot, unsigned index)
 	require(bytes == section.bytes && len == section.len);
 	if (!table)
 		return;
-	obj = malloc(table->size);
+	obj = calloc(1, table->size);
 	require(obj);
 	memset(obj, 0xa5, table->size);
 	if (snapshot_get(snapshot, section.name, table, obj, &err) == 0) {

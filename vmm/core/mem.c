@@ -222,11 +222,13 @@ int mem_add_private_ram(struct guest_mem *mem, uint64_t gpa, uint64_t size, int 
 	if (r == 0 && (fstat(fd, &st) < 0 || offset % PAGE_BYTES != 0 || !S_ISREG(st.st_mode) ||
 		       !range_fits(offset, size, (uint64_t)st.st_size)))
 		r = err_set(err, -EINVAL, "the memory of the snapshot is cut short");
-	if (r == 0) {
-		region.punched = calloc(1, sizeof(*region.punched));
-		r = region.punched ? 0 : err_errno(err, -ENOMEM, "guest RAM");
-	}
-	return r < 0 ? refuse_file(&region, r) : add_file(mem, region, err);
+	if (r < 0)
+		return refuse_file(&region, r);
+	region.punched = calloc(1, sizeof(*region.punched));
+	if (!region.punched)
+		return refuse_file(&region, err_errno(err, -ENOMEM, "guest RAM"));
+	/* cppcheck-suppress memleak ; it is the list's */
+	return add_file(mem, region, err);
 }
 
 void mem_freeze(struct guest_mem *mem)

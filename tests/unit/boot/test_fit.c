@@ -610,7 +610,8 @@ static void test_damaged(void **state)
 	}
 	{
 		/* A property so long that it ends where it begins, or before. */
-		static const uint32_t lengths[] = {0xfffffff4, 0xfffffff0, 0xffffffe0, 0x80000000, 0x7ffffff0};
+		static const uint32_t lengths[] = {0xfffffff4, 0xfffffff0, 0xffffffe0, 0x80000000,
+						   0x7ffffff0};
 		int node = fdt_path_offset(fit.p, "/images");
 		int prop = fdt_first_property_offset(fit.p, fdt_first_subnode(fit.p, node));
 		uint8_t *len = fit.p + fdt_off_dt_struct(fit.p) + prop + 4;

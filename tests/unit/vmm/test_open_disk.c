@@ -17,6 +17,7 @@
 
 #include "hull/util.h"
 #include "open_disk.h"
+#include "scratch_file.h"
 
 enum { DISK = (1 << 20) + 512, DATA = 64 << 10 /* at the begin; the rest is a hole */ };
 
@@ -243,14 +244,14 @@ static void test_scratch_dir(void **state)
 	char *old = getenv("TMPDIR") ? strdup(getenv("TMPDIR")) : NULL;
 
 	setenv("TMPDIR", fx->dir, 1);
-	assert_string_equal(disk_file_scratch_dir(), fx->dir);
+	assert_string_equal(scratch_dir(), fx->dir);
 	assert_int_equal(files_in(fx->dir), 1);
 	setenv("TMPDIR", "/nonexistent", 1);
-	assert_string_equal(disk_file_scratch_dir(), "/var/tmp");
+	assert_string_equal(scratch_dir(), "/var/tmp");
 	setenv("TMPDIR", "", 1);
-	assert_string_equal(disk_file_scratch_dir(), "/var/tmp");
+	assert_string_equal(scratch_dir(), "/var/tmp");
 	setenv("TMPDIR", "/proc", 1); /* is there, and takes no files */
-	assert_string_equal(disk_file_scratch_dir(), "/var/tmp");
+	assert_string_equal(scratch_dir(), "/var/tmp");
 	unsetenv("TMPDIR");
 	if (old)
 		setenv("TMPDIR", old, 1);
