@@ -144,7 +144,7 @@ static int run(int argc, char *const argv[], uint64_t start_ns)
 	if (configure(r, argc - 1, argv + 1, &err) < 0)
 		return fail(&err);
 	if (r->config.dry_run)
-		return dry_run(&r->config);
+		return dry_run_restored(&r->config, r->extra.disk_bytes);
 	if (open_copies(r, &err) < 0)
 		return fail(&err);
 	status = r->config.command.argv ? run_command(r) : run_machine(r, start_ns);

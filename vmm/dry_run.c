@@ -351,7 +351,7 @@ static json_t *machine_json(const struct vm_config *config, const struct resourc
 	resolve_cmdline(config, base);
 	if (boot_cmdline(base, config->append, config->log_level < LOG_INFO, line, sizeof(line), NULL) < 0)
 		return NULL;
-	json = json_pack("{s:s, s:I, s:I, s:o, s:s, s:o, s:s, s:s, s:f, s:s?, s:s, s:o, s:o, s:o}", "name",
+	json = json_pack("{s:s, s:I, s:I, s:o, s:s?, s:o, s:s, s:s, s:f, s:s?, s:s, s:o, s:o, s:o}", "name",
 			 config->name, "cpus", (json_int_t)config->cpus, "memory", (json_int_t)config->memory,
 			 "ram", memory_json(config), "kernel", res->kernel.path, "initrds", initrds_json(res),
 			 "cmdline", line, "console", config_console_kind(config->console), "timeout_seconds",
@@ -369,26 +369,21 @@ static json_t *machine_json(const struct vm_config *config, const struct resourc
 	return json;
 }
 
-int dry_run(const struct vm_config *config)
+static int print(const struct vm_config *config, struct resources *res)
 {
-	struct resources res;
-	struct err err = {0};
-	json_t *machine;
 	struct device_place places[RESOLVE_MAX_PLACES];
 	unsigned place_count = 0;
-	int r = resources_open_files(&res, config, &err);
+	struct err err = {0};
+	json_t *machine;
+	int r;
 
-	if (r == 0)
-		r = resolve_places(config, places, &place_count, &err);
-	if (r < 0) {
+	if (resolve_places(config, places, &place_count, &err) < 0) {
 		fprintf(stderr, "hull: %s\n", err.msg);
-		resources_close(&res);
 		return EXIT_HULL_FAILED;
 	}
-	machine = machine_json(config, &res, places, place_count);
+	machine = machine_json(config, res, places, place_count);
 	r = machine ? json_dumpf(machine, stdout, JSON_INDENT(2)) : -1;
 	json_decref(machine);
-	resources_close(&res);
 	if (r != 0) {
 		fprintf(stderr,
 			"hull: --dry-run: a path or word is not UTF-8: the machine cannot be written as JSON\n");
@@ -396,4 +391,27 @@ int dry_run(const struct vm_config *config)
 	}
 	putchar('\n');
 	return 0;
+}
+
+int dry_run(const struct vm_config *config)
+{
+	struct resources res;
+	struct err err = {0};
+	int r = resources_open_files(&res, config, &err);
+
+	if (r < 0)
+		fprintf(stderr, "hull: %s\n", err.msg);
+	r = r < 0 ? EXIT_HULL_FAILED : print(config, &res);
+	resources_close(&res);
+	return r;
+}
+
+int dry_run_restored(const struct vm_config *config, const uint64_t disk_bytes[])
+{
+	struct resources res;
+
+	resources_init(&res);
+	for (unsigned i = 0; i < config->disk_count; i++)
+		res.disks[i].size = disk_bytes[i];
+	return print(config, &res);
 }

@@ -11,4 +11,7 @@
  */
 int dry_run(const struct vm_config *config);
 
+/* The same of a machine from a snapshot, with sizes of its disks; it has no kernel of ours. Opens nothing. */
+int dry_run_restored(const struct vm_config *config, const uint64_t disk_bytes[]);
+
 #endif

@@ -34,8 +34,9 @@ static int split(const char *path, char *parent, size_t cap, char *name, struct 
 	while (start > 0 && path[start - 1] != '/')
 		start--;
 	/* Room for the name under which it is made. */
-	if (len == start || len - start > NAME_MAX - 16 || start >= cap ||
-	    (len - start == 1 && path[start] == '.') ||
+	if (len - start > NAME_MAX - 16)
+		return err_set(err, -ENAMETOOLONG, "the name of the directory is too long");
+	if (len == start || start >= cap || (len - start == 1 && path[start] == '.') ||
 	    (len - start == 2 && path[start] == '.' && path[start + 1] == '.'))
 		return err_set(err, -EINVAL, "%s: expected the name of a directory that is to be made", path);
 	snprintf(parent, cap, "%.*s", start ? (int)start : 1, start ? path : ".");
