@@ -506,10 +506,13 @@ def client_killed(points):
                          {i for i, call in enumerate(calls) if call in ('renameat2', 'unlinkat')}):
             call, nth = calls[at], calls[:at + 1].count(calls[at])
             old = contents(place.at('s'))
-            p = subprocess.run(['strace', '-o', '/dev/null', '-e', f'inject={call}:signal=KILL:when={nth}', kvm.HULL,
-                                'snapshot', 'c', place.at('s')], env=kvm.environment(), stdin=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, check=False)
-            check(p.returncode in (-9, 137, 0), f'killed at {call} {nth}: {p.returncode}')
+            status = 125
+            while status == 125:  # the one before is still being made
+                status = subprocess.run(
+                    ['strace', '-o', '/dev/null', '-e', f'inject={call}:signal=KILL:when={nth}', kvm.HULL, 'snapshot',
+                     'c', place.at('s')], env=kvm.environment(), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                    timeout=PATIENCE, check=False).returncode
+            check(status in (-9, 137, 0), f'killed at {call} {nth}: {status}')
             old_or_new(place, old)
         goes_on(vm, counts)
 
@@ -849,7 +852,7 @@ def ordinary_user():
             while ! grep -q ready out 2>/dev/null; do kill -0 $! || exit 70; sleep 0.05; done
             ./hull snapshot c s && ./hull snapshot --base s c t && ./hull fork c -n 2 && ./hull fork s -n 2 || exit 71
             ./hull snapshot c-2 u && ./hull snapshot s-1 v || exit 72
-            for i in c c-1 c-2 s-1 s-2; do ./hull stop $i || exit 73; done
+            for i in c c-1 c-2 s-1 s-2; do ./hull stop --force $i || exit 73; done
             echo pQ | ./hull restore v --timeout {PATIENCE}
             r=$?; kill $(cat sleep); exit $r
         '''
