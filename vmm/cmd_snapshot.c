@@ -133,6 +133,11 @@ static int make_files(struct making *m, struct err *err)
 	m->memory = snapshot_dir_file(&m->dir, "memory", err);
 	if (m->memory < 0)
 		return m->memory;
+	if (m->bases.count > 0) {
+		m->pages = snapshot_dir_file(&m->dir, "pages", err);
+		if (m->pages < 0)
+			return m->pages;
+	}
 	for (unsigned i = 0; i < m->vm.disk_count; i++) {
 		char name[32];
 
@@ -142,25 +147,6 @@ static int make_files(struct making *m, struct err *err)
 			return m->disks[i];
 	}
 	return 0;
-}
-
-static int copy_pages(const struct making *m, int from, struct err *err)
-{
-	const size_t len = (m->vm.memory / 4096 + 7) / 8;
-	uint8_t *pages = malloc(len);
-	int fd = snapshot_dir_file(&m->dir, "pages", err);
-	int r = fd < 0 ? fd : 0;
-
-	if (r == 0) {
-		r = pages ? fd_pread_full(from, pages, len, 0) : -ENOMEM;
-		if (r == 0)
-			r = fd_pwrite_full(fd, pages, len, 0);
-		if (r < 0)
-			err_errno(err, r, "%s/pages", m->dir.path);
-	}
-	fd_close(&fd);
-	free(pages);
-	return r;
 }
 
 static int link_base(const struct making *m, const char *base, struct err *err)
@@ -181,6 +167,7 @@ static int take(struct making *m, const struct request *req, struct err *err)
 		.disks = m->disks,
 		.bases = bases,
 		.base_count = m->bases.count,
+		.pages = m->pages,
 		.hold = req->stop,
 	};
 	int r;
@@ -199,11 +186,6 @@ static int take(struct making *m, const struct request *req, struct err *err)
 	snapshot_close(t.snapshot);
 	for (unsigned i = 0; i < CONFIG_MAX_SHARES; i++)
 		fd_close(&t.shares[i]);
-	m->pages = t.pages;
-	if (r == 0 && m->bases.count > 0 && m->pages < 0)
-		r = err_set(err, -EPROTO, "the VM does not say which pages have changed");
-	if (r == 0 && m->pages >= 0)
-		r = copy_pages(m, m->pages, err);
 	if (r == 0 && m->bases.count > 0)
 		r = link_base(m, req->base, err);
 	return r;

@@ -8,15 +8,15 @@
  *	SAVE_STATE   with a descriptor: the file for the state
  *	SAVE_MEMORY  with a descriptor: the file for the memory
  *	SAVE_BASE    with two: memory of the snapshot before, and which pages that has (a bit for 4 KiB), or
- *one: it has all. The newest first; at most SAVE_MAX_BASES SAVE_DISK    `index`; with a descriptor: the file
- *for that disk. A disk without is left out SAVE_GO      identities, and `flags`: now
+ *	             one: it has all. The newest first; at most SAVE_MAX_BASES
+ *	SAVE_PAGES   with bases, with a descriptor: the file for which pages the memory's file has
+ *	SAVE_DISK    `index`; with a descriptor: the file for that disk. A disk without is left out
+ *	SAVE_GO      identities, and `flags`: now
  *
  *	supervisor -> client, before the worker has the link
- *	SAVE_SHARE   `index`, with a descriptor: the directory (O_PATH) that is shared; `flags`:
- *SAVE_READ_ONLY
+ *	SAVE_SHARE   `index`, `flags` (SAVE_READ_ONLY), with a descriptor: a directory (O_PATH) that is shared
  *
  *	worker -> client
- *	SAVE_PAGES   with a descriptor, before SAVE_DONE: with bases, which pages the memory's file has now
  *	SAVE_DONE    0 or -errno and a line. After that both close
  *
  * All files are new and empty. Making them last (fsync) is the client's. Both sides distrust each other:

@@ -7,9 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hull/mem.h"
@@ -43,10 +41,11 @@ struct order {
 	int link;
 	int state;
 	int memory;
+	int pages;                   /* with bases, here and below: the file for what `written` says */
 	int disks[CONFIG_MAX_DISKS]; /* -1: left out */
 	struct mem_base bases[SAVE_MAX_BASES];
 	unsigned base_count;
-	uint8_t *written; /* with bases: a bit for each page */
+	uint8_t *written; /* a bit for each page */
 	struct save_message go;
 	uint64_t bytes;
 };
@@ -103,6 +102,8 @@ static int take_message(struct order *o, const struct machine *m, const struct s
 		move_fd(&o->state, &fds[0]);
 	else if (message->kind == SAVE_MEMORY)
 		move_fd(&o->memory, &fds[0]);
+	else if (message->kind == SAVE_PAGES)
+		move_fd(&o->pages, &fds[0]);
 	else if (message->kind == SAVE_DISK && message->index < CONFIG_MAX_DISKS)
 		move_fd(&o->disks[message->index], &fds[0]);
 	else
@@ -126,7 +127,7 @@ static int take_order(struct order *o, const struct machine *m, struct err *err)
 		for (unsigned i = 0; i < ARRAY_SIZE(fds); i++)
 			fd_close(&fds[i]);
 	}
-	if (r == 0 && (o->state < 0 || o->memory < 0))
+	if (r == 0 && (o->state < 0 || o->memory < 0 || (o->pages < 0) != (o->base_count == 0)))
 		r = -EBADMSG;
 	return r < 0 ? err_set(err, r, "the one who wants the snapshot does not say what") : 0;
 }
@@ -135,6 +136,7 @@ static void order_finish(struct order *o)
 {
 	fd_close(&o->state);
 	fd_close(&o->memory);
+	fd_close(&o->pages);
 	for (unsigned i = 0; i < CONFIG_MAX_DISKS; i++)
 		fd_close(&o->disks[i]);
 	while (o->base_count > 0) {
@@ -191,7 +193,10 @@ static int save_memory(struct machine *m, struct order *o, struct err *err)
 	}
 	r = mem_save(&m->mem, &job, err);
 	o->bytes = job.bytes;
-	return r;
+	if (r < 0 || !o->written)
+		return r;
+	r = fd_pwrite_full(o->pages, o->written, pages_bytes(m), 0);
+	return r < 0 ? err_errno(err, r, "which pages have changed cannot be written") : 0;
 }
 
 /* The state first: what is wrong with it shows at once. */
@@ -209,21 +214,6 @@ static int save_all(struct machine *m, struct order *o, struct err *err)
 }
 
 /* ---- the order of things ---- */
-
-static int send_pages(const struct machine *m, struct order *o, struct err *err)
-{
-	const struct save_message message = {.kind = SAVE_PAGES};
-	int fd, r;
-
-	if (!o->written)
-		return 0;
-	fd = memfd_create("hull-pages", MFD_CLOEXEC);
-	r = fd < 0 ? -errno : fd_pwrite_full(fd, o->written, pages_bytes(m), 0);
-	if (r == 0)
-		r = save_link_send(o->link, &message, &fd, 1, PATIENCE_MS);
-	fd_close(&fd);
-	return r < 0 ? err_errno(err, r, "which pages have changed") : 0;
-}
 
 static void send_done(const struct order *o, int error, const struct err *err)
 {
@@ -249,7 +239,7 @@ static void hold(const struct order *o)
 
 static void serve(struct machine *m, int link)
 {
-	struct order o = {.link = link, .state = -1, .memory = -1};
+	struct order o = {.link = link, .state = -1, .memory = -1, .pages = -1};
 	struct err err = {0};
 	uint64_t start;
 	int r;
@@ -261,8 +251,6 @@ static void serve(struct machine *m, int link)
 		r = machine_freeze(m, &err);
 		if (r == 0)
 			r = save_all(m, &o, &err);
-		if (r == 0)
-			r = send_pages(m, &o, &err);
 		send_done(&o, r, &err);
 		if (r == 0 && (o.go.flags & SAVE_HOLD))
 			hold(&o);

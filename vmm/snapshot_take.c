@@ -40,6 +40,8 @@ static int send_order(const struct snapshot_take *t, int state)
 		r = send(t, (struct save_message){.kind = SAVE_MEMORY}, &t->memory, 1);
 	if (r == 0)
 		r = send_bases(t);
+	if (r == 0 && t->base_count > 0)
+		r = send(t, (struct save_message){.kind = SAVE_PAGES}, &t->pages, 1);
 	for (unsigned i = 0; i < t->vm->disk_count && r == 0; i++) {
 		if (t->disks[i] >= 0)
 			r = send(t, (struct save_message){.kind = SAVE_DISK, .index = i}, &t->disks[i], 1);
@@ -70,10 +72,6 @@ static int receive_end(struct snapshot_take *t, struct err *err)
 		    message.index < t->vm->share_count && t->shares[message.index] < 0) {
 			t->shares[message.index] = fds[0];
 			t->read_only |= (message.flags & SAVE_READ_ONLY) << message.index;
-			continue;
-		}
-		if (r == 0 && message.kind == SAVE_PAGES && count == 1 && t->pages < 0) {
-			t->pages = fds[0];
 			continue;
 		}
 		while (count > 0)
@@ -155,7 +153,6 @@ int snapshot_take(struct snapshot_take *t, int state, struct err *err)
 	int r;
 
 	t->snapshot = NULL;
-	t->pages = -1;
 	t->bytes = 0;
 	t->read_only = 0;
 	memset(t->shares, 0xff, sizeof(t->shares));

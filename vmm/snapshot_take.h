@@ -25,6 +25,7 @@ struct snapshot_take {
 	const int *disks;                         /* one for each of the VM's; -1: left out */
 	const struct snapshot_base *bases;        /* the newest first */
 	unsigned base_count;
+	int pages; /* with bases: an empty file for which pages `memory` has */
 	uint8_t identity[16];
 	uint8_t base[16]; /* identity of the first of the bases */
 	bool hold;        /* the machine stands still until vm->link is closed */
@@ -33,7 +34,6 @@ struct snapshot_take {
 	struct snapshot *snapshot;     /* the state; the caller's; NULL: there is none */
 	int shares[CONFIG_MAX_SHARES]; /* the directories that the VM shares (O_PATH); the caller's; else -1
 					*/
-	int pages;                     /* with bases: which pages `memory` has; the caller's; else -1 */
 	uint32_t read_only;            /* a bit for each of them */
 	uint64_t bytes;                /* of memory that were written */
 };

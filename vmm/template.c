@@ -146,7 +146,6 @@ void template_close(struct template *t)
 	for (unsigned i = 0; i < CONFIG_MAX_SHARES; i++)
 		fd_close(&t->take.shares[i]);
 	snapshot_close(t->take.snapshot);
-	fd_close(&t->take.pages);
 	fd_close(&t->take.memory);
 	fd_close(&t->vm.link);
 	snapshot_source_close(&t->dir);

@@ -215,7 +215,8 @@ static bool same_file(int a, int b)
 {
 	struct stat sa, sb;
 
-	return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+	return fd_stat(a, &sa) == 0 && fd_stat(b, &sb) == 0 && sa.st_dev == sb.st_dev &&
+	       sa.st_ino == sb.st_ino;
 }
 
 static int save_region(struct save *s)
@@ -291,6 +292,6 @@ const struct syscall_rule mem_save_syscalls[] = {
 	{SYS_pwrite64, ROLE_SAVE, {{0}}, "memory to its file", NULL},
 	{SYS_ftruncate, ROLE_SAVE, {{0}}, "the size of that", NULL},
 	{SYS_lseek, ROLE_SAVE, {{0}}, "holes of shared memory, and of the snapshot before", NULL},
-	{SYS_newfstatat, ROLE_SAVE, {{0}}, "whether memory is a copy of that", NULL},
+	{SYS_fstat, ROLE_SAVE, {{0}}, "whether memory is a copy of that", NULL},
 	{0},
 };

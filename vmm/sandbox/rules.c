@@ -55,7 +55,6 @@ static const struct syscall_rule machine_syscalls[] = {
 	{SYS_close, ROLE_MAIN, {{0}}, "the end of what was built", NULL},
 	{SYS_shutdown, ROLE_MAIN, {{0}}, "the end, while somebody wants a snapshot", NULL},
 	{SYS_poll, ROLE_SAVE, {{0}}, "messages of who makes a snapshot", NULL},
-	{SYS_memfd_create, ROLE_SAVE, {{0}}, "which pages an incremental snapshot has", NULL},
 	{SYS_close, ROLE_SAVE, {{0}}, "files of a snapshot", NULL},
 	{SYS_write, PROCESSES, {{0}}, "last words", "there are none"},
 	{0},
