@@ -102,6 +102,24 @@ static int rig_exec(void *arg, int *ret_fd, struct err *err)
 	return 0;
 }
 
+static int rig_snapshot(void *arg, struct control_snapshot *ret, struct err *err)
+{
+	const struct asked *a = arg;
+
+	if (a->refuse)
+		return err_set(err, -EBUSY, "not now");
+	*ret = (struct control_snapshot){
+		.memory = MIB(64),
+		.disk_count = 2,
+		.disks = {"disk0", "data"},
+		.net_count = 3,
+		.nets = {NET_USER, NET_TAP, NET_FD},
+		.share_count = 4,
+	};
+	ret->link = open("/dev/null", O_RDWR | O_CLOEXEC);
+	return 0;
+}
+
 static const struct control_server_ops rig_ops = {
 	.status = rig_status,
 	.stop = rig_stop,
@@ -109,6 +127,7 @@ static const struct control_server_ops rig_ops = {
 	.pause = rig_pause,
 	.resume = rig_resume,
 	.exec = rig_exec,
+	.snapshot = rig_snapshot,
 };
 
 /* One turn; false when there was nothing to do within `ms`. */

@@ -58,6 +58,7 @@ static void whole_requests(void **state)
 {
 	struct fx *fx = *state;
 	pid_t pid = fork_server(fx->run, "vm", true);
+	struct control_snapshot_answer vm;
 	struct control_status st;
 	struct err err = {0};
 	char text[6] = "", path[64];
@@ -81,8 +82,19 @@ static void whole_requests(void **state)
 	assert_int_equal(read(fd, text, 5), 5);
 	assert_string_equal(text, "agent");
 	close(fd);
+	assert_int_equal(control_client_snapshot("vm", &vm, &err), 0);
+	assert_int_equal(vm.memory, MIB(64));
+	assert_int_equal(vm.disk_count, 2);
+	assert_string_equal(vm.disks[1], "data");
+	assert_int_equal(vm.net_count, 3);
+	assert_int_equal(vm.nets[1], NET_TAP);
+	assert_int_equal(vm.share_count, 4);
+	assert_true(fcntl(vm.link, F_GETFD) & FD_CLOEXEC);
+	close(vm.link);
 	kill_server(pid);
 	assert_int_equal(control_client_do("vm", "pause", &err), -ESRCH);
+	assert_int_equal(control_client_snapshot("vm", &vm, &err), -ESRCH);
+	assert_int_equal(vm.link, -1);
 	snprintf(path, sizeof(path), "%s/vm.sock", fx->run);
 	assert_int_equal(unlink(path), 0);
 	snprintf(path, sizeof(path), "%s/vm.lock", fx->run);
@@ -204,12 +216,113 @@ static void no_answer(void **state)
 	stop_peer(&p);
 }
 
+/* A VM that answers one request with `text`, and a descriptor if that is wanted. */
+static pid_t fork_answer(const struct fx *fx, const char *text, bool with_fd)
+{
+	char path[64];
+	struct err err = {0};
+	int listener = -1;
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "%s/vm.sock", fx->run);
+	assert_int_equal(unix_socket_listen(path, &listener, &err), 0);
+	assert_int_equal(fcntl(listener, F_SETFL, 0), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		/* cppcheck-suppress nullPointer ; no address is asked for */
+		int fd = accept(listener, NULL, NULL);
+		int null = open("/dev/null", O_RDWR);
+		struct iovec iov = {(void *)(uintptr_t)text, strlen(text)};
+		union {
+			struct cmsghdr align;
+			char bytes[CMSG_SPACE(sizeof(int))];
+		} data = {.align = {.cmsg_level = SOL_SOCKET,
+				    .cmsg_type = SCM_RIGHTS,
+				    .cmsg_len = CMSG_LEN(sizeof(int))}};
+		struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+		char request[64];
+
+		memcpy(CMSG_DATA(&data.align), &null, sizeof(null));
+		if (with_fd) {
+			msg.msg_control = &data;
+			msg.msg_controllen = sizeof(data);
+		}
+		(void)!read(fd, request, sizeof(request));
+		_exit(sendmsg(fd, &msg, MSG_NOSIGNAL) < 0);
+	}
+	close(listener);
+	return pid;
+}
+
+static int ask_once(const struct fx *fx, const char *text, bool with_fd, struct err *err)
+{
+	struct control_snapshot_answer vm;
+	pid_t pid = fork_answer(fx, text, with_fd);
+	char path[64];
+	int r = control_client_snapshot("vm", &vm, err);
+
+	if (r < 0)
+		assert_int_equal(vm.link, -1);
+	fd_close(&vm.link);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	snprintf(path, sizeof(path), "%s/vm.sock", fx->run);
+	assert_int_equal(unlink(path), 0);
+	return r;
+}
+
+static void odd_snapshot(void **state)
+{
+#define ANSWER(memory, disks, nets, shares) \
+	"{\"ok\":true,\"memory\":" memory ",\"disks\":" disks ",\"nets\":" nets ",\"shares\":" shares "}\n"
+	static const char *const odd[] = {
+		"{\"ok\":true}\n",
+		ANSWER("-1", "[]", "[]", "0"),
+		ANSWER("1.5", "[]", "[]", "0"),
+		ANSWER("\"1\"", "[]", "[]", "0"),
+		ANSWER("1", "{}", "[]", "0"),
+		ANSWER("1", "null", "[]", "0"),
+		ANSWER("1", "[1]", "[]", "0"),
+		ANSWER("1", "[null]", "[]", "0"),
+		ANSWER("1", "[\"\"]", "[]", "0"),
+		ANSWER("1", "[\"../x\"]", "[]", "0"),
+		ANSWER("1", "[\"a/b\"]", "[]", "0"),
+		ANSWER("1", "[\".a\"]", "[]", "0"),
+		ANSWER("1", "[\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"]", "[]", "0"),
+		ANSWER("1",
+		       "[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
+		       "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]",
+		       "[]", "0"),
+		ANSWER("1", "[]", "[\"sea\"]", "0"),
+		ANSWER("1", "[]", "[0]", "0"),
+		ANSWER("1", "[]", "\"user\"", "0"),
+		ANSWER("1", "[]", "[]", "1000"),
+		ANSWER("1", "[]", "[]", "-1"),
+		ANSWER("1", "[]", "[]", "null"),
+	};
+	static const char good[] = ANSWER("1", "[\"a\"]", "[\"user\"]", "1");
+	struct fx *fx = *state;
+	struct err err = {0};
+
+	assert_int_equal(ask_once(fx, good, true, &err), 0);
+	assert_int_equal(ask_once(fx, good, false, &err), -EPROTO);
+	for (unsigned i = 0; i < ARRAY_SIZE(odd); i++) {
+		if (ask_once(fx, odd[i], true, &err) != -EPROTO)
+			fail_msg("taken: %s", odd[i]);
+		assert_non_null(strstr(err.msg, "something that is no answer"));
+	}
+	assert_int_equal(ask_once(fx, "{\"ok\":false,\"error\":\"no\"}\n", true, &err), -EREMOTEIO);
+	assert_string_equal(err.msg, "vm: no");
+	assert_int_equal(ask_once(fx, "{", true, &err), -ESRCH);
+#undef ANSWER
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		CASE(nobody),         CASE(whole_requests), CASE(odd_answers),
-		CASE(endless_answer), CASE(odd_status),     CASE(no_answer),
+		CASE(nobody),     CASE(whole_requests), CASE(odd_answers),  CASE(endless_answer),
+		CASE(odd_status), CASE(no_answer),      CASE(odd_snapshot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
