@@ -102,7 +102,7 @@ void inode_hash(struct inodes *t, struct inode *inode)
 static void grow_buckets(struct inodes *t)
 {
 	struct inode **buckets =
-		t->count > t->bucket_count ? calloc(2 * t->bucket_count, sizeof(*buckets)) : NULL;
+		t->count > t->bucket_count ? calloc(2 * t->bucket_count, sizeof(struct inode *)) : NULL;
 
 	if (!buckets)
 		return;

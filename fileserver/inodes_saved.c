@@ -289,13 +289,14 @@ static bool is_type(uint32_t type)
 static void load_root(struct fs *fs, struct saved_file *f, const struct saved_inode *saved,
 		      struct saved_losses *losses)
 {
-	const struct inode *root = inode_at(fs->inodes, 0);
+	struct inodes *t = fs->inodes;
+	const struct inode *root = inode_at(t, 0);
 
 	if (saved->nodeid != FUSE_ROOT_ID || saved->name_bytes != 0 ||
 	    (uint32_t)saved->type << TYPE_SHIFT != S_IFDIR)
 		saved_fail(f, -EINVAL);
-	if (saved->mount != INODES_GONE && saved->mount < INODES_MAX_MOUNTS)
-		fs->inodes->mounts[saved->mount] = (struct old_mount){true, root->mount};
+	if (saved->mount < INODES_MAX_MOUNTS) /* and so not INODES_GONE */
+		t->mounts[saved->mount] = (struct old_mount){true, root->mount};
 	losses->other_root = saved->ino != root->ino || !inode_same_birth(saved->birth_ns, root->birth_ns);
 }
 

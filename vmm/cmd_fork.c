@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "config_fields.h"
 #include "config_restore.h"
 #include "copies.h"
 #include "hull/util.h"
@@ -19,6 +20,8 @@
 #include "snapshot_take.h"
 #include "supervisor.h"
 #include "template.h"
+
+enum { ROOM_FOR_NUMBER = 6 }; /* "-1000", ended by NUL */
 
 static int fail(const struct err *err)
 {
@@ -34,11 +37,11 @@ struct forking {
 	const char *operand;
 };
 
-/* "web" or "snapshots/web" make web-1, web-2, ... */
+/* "web" or "snapshots/web/" make web-1, web-2, ... */
 static int name_copies(struct forking *f, struct err *err)
 {
-	const char *last = strrchr(f->operand, '/');
-	const char *name = last && last[1] ? last + 1 : f->operand;
+	size_t end = strlen(f->operand);
+	size_t start;
 	char text[CONFIG_MAX_NAME];
 
 	if (f->given.name_given && !strstr(f->given.name, "{}") && f->count > 1)
@@ -46,10 +49,17 @@ static int name_copies(struct forking *f, struct err *err)
 			       f->given.name);
 	if (f->given.name_given)
 		return 0;
-	if (snprintf(text, sizeof(text), "%s-{}", name) >= (int)sizeof(text) - 4)
-		return err_set(err, -ENAMETOOLONG, "%s: too long for names of copies: give --name NAME-{}",
-			       name);
-	memcpy(f->given.name, text, sizeof(text));
+	while (end > 1 && f->operand[end - 1] == '/')
+		end--;
+	for (start = end; start > 0 && f->operand[start - 1] != '/'; start--)
+		;
+	if (end - start > CONFIG_MAX_NAME - ROOM_FOR_NUMBER)
+		return err_set(err, -EINVAL, "%s is too long for names of copies: give --name NAME-{}",
+			       f->operand);
+	snprintf(text, sizeof(text), "%.*s", (int)(end - start), f->operand + start);
+	if (!config_is_name(text, sizeof(text) - 1))
+		return err_set(err, -EINVAL, "%s makes no names for copies: give --name NAME-{}", f->operand);
+	snprintf(f->given.name, sizeof(f->given.name), "%.*s-{}", CONFIG_MAX_NAME - ROOM_FOR_NUMBER, text);
 	f->given.name_given = true;
 	return 0;
 }
@@ -58,9 +68,12 @@ static int configure(struct forking *f, int argc, char *const argv[], struct err
 {
 	int r = config_restore_parse("fork", argc, argv, &f->given, &f->operand, &f->count, err);
 
-	if (r == 0 && !f->operand)
-		r = err_set(err, -EINVAL, "fork: expected the name of a VM or the directory of a snapshot");
-	if (r == 0 && f->count == 0)
+	if (r < 0)
+		return r;
+	if (!f->operand)
+		return err_set(err, -EINVAL,
+			       "fork: expected the name of a VM or the directory of a snapshot");
+	if (f->count == 0)
 		r = err_set(err, -EINVAL, "fork: expected -n N, how many copies");
 	if (r == 0)
 		r = name_copies(f, err);

@@ -72,10 +72,13 @@ static int number_command(struct vm_config *c, unsigned number)
 	words = calloc(c->command.argc + 1, sizeof(*words));
 	if (!words)
 		return -ENOMEM;
-	for (unsigned i = 0; i < c->command.argc; i++) {
+	for (unsigned i = 0; i < c->command.argc; i++)
 		words[i] = numbered(c->command.argv[i], number);
-		if (!words[i])
+	for (unsigned i = 0; i < c->command.argc; i++) {
+		if (!words[i]) {
+			free(words);
 			return -ENOMEM;
+		}
 	}
 	c->command.argv = words;
 	return 0;

@@ -31,9 +31,6 @@ void machine_nets_vsock_open(struct machine_nets *nets, uint32_t port, int fd);
 /* Writes what has passed into the log, a line for each device. Any thread. */
 void machine_nets_status(struct machine_nets *nets);
 
-/* Notes addresses and queues for a snapshot. NULL is fine. */
-void machine_nets_describe(const struct machine_nets *nets, struct saved_extra *extra);
-
 /* Ends the thread. No vCPU runs. */
 void machine_nets_stop(struct machine_nets *nets);
 

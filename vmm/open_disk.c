@@ -357,7 +357,7 @@ static int create_copy(const char *path, int base, struct err *err)
 int disk_file_open_as(struct disk_file *ret_file, const struct config_disk *disk, int base, uint64_t size,
 		      struct err *err)
 {
-	struct disk_file file;
+	struct disk_file file = {.fd = -1, .top = -1};
 	int r = 0;
 
 	if (access(disk->path, F_OK) < 0 && errno == ENOENT) {

@@ -145,10 +145,9 @@ static int claim(struct snapshot_dir *d)
 	d->fd = openat(d->parent, d->making, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (d->fd < 0)
 		return errno == ENOENT ? -EAGAIN : -errno;
-	if (flock(d->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
-		r = -EAGAIN;
-	/* It was taken for stale before it was locked, and is gone. */
-	else if (fstatat(d->parent, d->making, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	/* Or it was taken for stale before it was locked, and is gone. */
+	if ((flock(d->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) ||
+	    fstatat(d->parent, d->making, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		r = -EAGAIN;
 	if (r < 0)
 		fd_close(&d->fd);

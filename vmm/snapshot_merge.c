@@ -85,9 +85,14 @@ static int copy_disks(const struct snapshot_source *last, const struct snapshot_
 {
 	struct vm_config *config = calloc(1, sizeof(*config));
 	struct saved_extra *extra = calloc(1, sizeof(*extra));
-	int r = config && extra ? saved_config_get(last->snapshot, config, extra, err)
-				: err_errno(err, -ENOMEM, "snapshot");
+	int r;
 
+	if (!config || !extra) {
+		free(config);
+		free(extra);
+		return err_errno(err, -ENOMEM, "snapshot");
+	}
+	r = saved_config_get(last->snapshot, config, extra, err);
 	for (unsigned i = 0; r == 0 && i < config->disk_count; i++) {
 		char name[32];
 		int from = snapshot_source_disk(last, config->disks[i].id, err);
@@ -132,8 +137,10 @@ int snapshot_merge(const char *const dirs[], unsigned count, const char *result,
 	struct snapshot_source *sources = calloc(count, sizeof(*sources));
 	struct snapshot_dir to = {.parent = -1, .fd = -1};
 	unsigned opened = 0;
-	int r = sources ? 0 : err_errno(err, -ENOMEM, "snapshots");
+	int r = 0;
 
+	if (!sources)
+		return err_errno(err, -ENOMEM, "snapshots");
 	while (r == 0 && opened < count) {
 		r = snapshot_source_open(&sources[opened], dirs[opened], err);
 		if (r == 0)

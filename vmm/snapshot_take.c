@@ -135,9 +135,14 @@ static int check(const struct snapshot_take *t, struct err *err)
 	struct vm_config *config = calloc(1, sizeof(*config));
 	struct saved_extra *extra = calloc(1, sizeof(*extra));
 	struct saved_memory memory = {0};
-	int r = config && extra ? saved_config_get(t->snapshot, config, extra, err)
-				: err_errno(err, -ENOMEM, "state of the VM");
+	int r;
 
+	if (!config || !extra) {
+		free(config);
+		free(extra);
+		return err_errno(err, -ENOMEM, "state of the VM");
+	}
+	r = saved_config_get(t->snapshot, config, extra, err);
 	if (r == 0)
 		r = saved_memory_get(t->snapshot, &memory, err);
 	if (r == 0 && !(same_machine(t, config) && same_memory(t, &memory)))

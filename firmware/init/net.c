@@ -140,7 +140,7 @@ static int ask_dhcp(int fd, const char *interface, struct dhcp_lease *ret_lease)
 
 static int configure(int fd, const char *interface)
 {
-	struct dhcp_lease lease;
+	struct dhcp_lease lease = {.mtu = 0};
 	int result;
 
 	if (!wait_for_interface(interface))
@@ -286,7 +286,7 @@ static void renew_resolv_conf(const struct dhcp_lease *lease)
 static int renew(int fd, const char *interface)
 {
 	struct ifreq r = request(interface);
-	struct dhcp_lease lease;
+	struct dhcp_lease lease = {.mtu = 0};
 	int result;
 
 	if (ioctl(fd, SIOCGIFFLAGS, &r) < 0)

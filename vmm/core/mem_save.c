@@ -77,11 +77,9 @@ static int mark_touched(struct save *s, const uint8_t *hva, uint64_t pages)
 	if (s->job->pagemap >= 0 && n != (ssize_t)len)
 		return n < 0 ? -errno : -EIO;
 	for (uint64_t p = 0; p < pages; p++) {
-		if (n < 0)
-			s->candidates[p] = true;
-		else if (is_file && (s->entries[p] & pagemap_file))
-			continue;
-		else if (s->entries[p] & (pagemap_present | pagemap_swapped))
+		const bool files_own = is_file && (s->entries[p] & pagemap_file);
+
+		if (n < 0 || (!files_own && (s->entries[p] & (pagemap_present | pagemap_swapped))))
 			s->candidates[p] = true;
 	}
 	return 0;

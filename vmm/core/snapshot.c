@@ -343,7 +343,7 @@ static int sort_names(struct snapshot *s, struct err *err)
 {
 	for (unsigned i = 0; i < s->count; i++)
 		s->by_name[i] = &s->sections[i];
-	qsort(s->by_name, s->count, sizeof(s->by_name[0]), compare_names);
+	qsort(s->by_name, s->count, sizeof(struct section *), compare_names);
 	for (unsigned i = 1; i < s->count; i++) {
 		if (strcmp(s->by_name[i - 1]->name, s->by_name[i]->name) == 0)
 			return err_set(err, -EINVAL, "the state has the section '%s' twice",
@@ -357,7 +357,7 @@ static int take_sections(struct snapshot *s, const uint8_t *p, size_t len, struc
 	uint8_t *to = s->bytes;
 
 	for (unsigned i = 0; i < s->count; i++) {
-		size_t used;
+		size_t used = 0;
 		int r = take_section(s, i, p, len, &to, &used, err);
 
 		if (r < 0)
@@ -373,7 +373,7 @@ static int take_sections(struct snapshot *s, const uint8_t *p, size_t len, struc
 int snapshot_open(struct snapshot **ret_snapshot, const void *bytes, size_t len, struct err *err)
 {
 	struct snapshot *s;
-	unsigned count;
+	unsigned count = 0;
 	int r = check_header(bytes, len, &count, err);
 
 	if (r < 0)
@@ -427,7 +427,7 @@ static int compare_key(const void *key, const void *element)
 
 static struct section *find(const struct snapshot *s, const char *name)
 {
-	struct section **found = bsearch(name, s->by_name, s->count, sizeof(s->by_name[0]), compare_key);
+	struct section **found = bsearch(name, s->by_name, s->count, sizeof(struct section *), compare_key);
 
 	return found ? *found : NULL;
 }
@@ -437,29 +437,32 @@ bool snapshot_has(const struct snapshot *s, const char *name)
 	return find(s, name);
 }
 
-static int ask(struct snapshot *s, const char *name, const char *kind, struct section **ret_section,
-	       struct err *err)
+static struct section *ask(struct snapshot *s, const char *name, const char *kind, int *ret_error,
+			   struct err *err)
 {
 	struct section *section = find(s, name);
 
-	if (!section)
-		return err_set(err, -ENOENT, "the state has no section '%s'", name);
-	if (strcmp(section->kind, kind) != 0)
-		return err_set(err, -EINVAL,
-			       "the section '%s' of the state is of the kind '%s' instead of '%s'", name,
-			       section->kind, kind);
+	if (!section) {
+		*ret_error = err_set(err, -ENOENT, "the state has no section '%s'", name);
+		return NULL;
+	}
+	if (strcmp(section->kind, kind) != 0) {
+		*ret_error = err_set(err, -EINVAL,
+				     "the section '%s' of the state is of the kind '%s' instead of '%s'",
+				     name, section->kind, kind);
+		return NULL;
+	}
 	section->asked = true;
-	*ret_section = section;
-	return 0;
+	return section;
 }
 
 int snapshot_get(struct snapshot *s, const char *name, const struct state_table *table, void *obj,
 		 struct err *err)
 {
-	struct section *section;
-	int r = ask(s, name, table->name, &section, err);
+	int r = 0;
+	const struct section *section = ask(s, name, table->name, &r, err);
 
-	if (r < 0)
+	if (!section)
 		return r;
 	r = state_load(table, obj, section->bytes, section->len, err);
 	return r < 0 ? err_prefix(err, "section '%s'", name), r : 0;
@@ -468,10 +471,10 @@ int snapshot_get(struct snapshot *s, const char *name, const struct state_table 
 int snapshot_get_bytes(struct snapshot *s, const char *name, const char *kind, const void **ret_bytes,
 		       size_t *ret_len, struct err *err)
 {
-	struct section *section;
-	int r = ask(s, name, kind, &section, err);
+	int r = 0;
+	const struct section *section = ask(s, name, kind, &r, err);
 
-	if (r < 0)
+	if (!section)
 		return r;
 	*ret_bytes = section->bytes;
 	*ret_len = section->len;
