@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -114,6 +115,23 @@ static int bases_open(struct bases *b, const char *base, struct err *err)
 	}
 }
 
+/* What one is made on cannot be replaced by it. */
+static int check_apart(const struct bases *b, const struct snapshot_dir *dir, struct err *err)
+{
+	struct stat there, base;
+
+	if (fstatat(dir->parent, dir->name, &there, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	for (unsigned i = 0; i < b->count; i++) {
+		if (fstat(b->sources[i].dir, &base) == 0 && base.st_dev == there.st_dev &&
+		    base.st_ino == there.st_ino)
+			return err_set(err, -EINVAL,
+				       "%s: the snapshot would need itself: expected another directory",
+				       dir->path);
+	}
+	return 0;
+}
+
 /* ---- making one ---- */
 
 struct making {
@@ -217,6 +235,8 @@ static int make(const struct request *req, struct err *err)
 		r = snapshot_dir_create(&m.dir, req->words[1], err);
 	if (r == 0 && req->base)
 		r = bases_open(&m.bases, req->base, err);
+	if (r == 0)
+		r = check_apart(&m.bases, &m.dir, err);
 	if (r == 0)
 		r = make_files(&m, err);
 	if (r == 0)

@@ -238,17 +238,29 @@ static int make_last(const struct snapshot_dir *d)
 	return r;
 }
 
-/* Into its place; where there is one, the two change places and the old one goes. */
+/*
+ * Into its place; where there is one, the two change places. The old one stays until that is sure to last,
+ * and comes back when it is not.
+ */
 static int move(const struct snapshot_dir *d)
 {
-	if (renameat2(d->parent, d->making, d->parent, d->name, RENAME_NOREPLACE) == 0)
-		return 0;
-	if (errno != EEXIST)
-		return -errno;
-	if (renameat2(d->parent, d->making, d->parent, d->name, RENAME_EXCHANGE) < 0)
-		return -errno;
-	(void)remove_snapshot(d->parent, d->making);
-	return 0;
+	bool exchanged = false;
+	int r = renameat2(d->parent, d->making, d->parent, d->name, RENAME_NOREPLACE) < 0 ? -errno : 0;
+
+	if (r == -EEXIST) {
+		exchanged = true;
+		r = renameat2(d->parent, d->making, d->parent, d->name, RENAME_EXCHANGE) < 0 ? -errno : 0;
+	}
+	if (r < 0)
+		return r;
+	if (fsync(d->parent) < 0) {
+		r = -errno;
+		renameat2(d->parent, d->name, d->parent, d->making,
+			  exchanged ? RENAME_EXCHANGE : RENAME_NOREPLACE);
+	} else if (exchanged) {
+		(void)remove_snapshot(d->parent, d->making);
+	}
+	return r;
 }
 
 int snapshot_dir_commit(struct snapshot_dir *d, struct err *err)
@@ -257,8 +269,6 @@ int snapshot_dir_commit(struct snapshot_dir *d, struct err *err)
 
 	if (r == 0)
 		r = move(d);
-	if (r == 0 && fsync(d->parent) < 0)
-		r = -errno;
 	if (r < 0)
 		return err_errno(err, r, "%s", d->path);
 	fd_close(&d->fd);

@@ -109,9 +109,9 @@ def contents(directory):
     found = {}
     for name in os.listdir(directory):
         path = os.path.join(directory, name)
-        st = os.stat(path)
+        st = os.lstat(path)
         found[name] = st.st_ino, st.st_mtime_ns, st.st_size
-        if st.st_size < 1 << 20:  # else it would take its time
+        if stat.S_ISREG(st.st_mode) and st.st_size < 1 << 20:  # else it would take its time
             with open(path, 'rb') as f:
                 found[name] += (hashlib.sha256(f.read()).hexdigest(),)
     return found
@@ -301,6 +301,10 @@ def wrong_base():
         def refused(base, pattern):
             snapshot('c', '--base', base, place.at('x')).expect(125, pattern).one_line()
             check(not os.path.exists(place.at('x')) and not place.hidden(), 'something was made')
+        for base, there in (('a', 'a'), ('b', 'b'), ('b', 'a')):
+            before = contents(place.at(there))
+            snapshot('c', '--base', place.at(base), place.at(there)).expect(125, 'would need itself').one_line()
+            equal(contents(place.at(there)), before, 'what was there')
         refused(place.at('other'), 'another size of memory')
         refused(place.at('none'), 'none: No such file')
         refused(place.path, 'state: No such file')

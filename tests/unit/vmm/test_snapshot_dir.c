@@ -251,8 +251,8 @@ static void test_failures(void **state)
 
 	(void)state;
 	make("a", "old");
-	/* Two files, the directory. */
-	for (unsigned i = 1; i <= 3; i++) {
+	/* Two files, the directory, the one around it: then it has been in its place already. */
+	for (unsigned i = 1; i <= 4; i++) {
 		struct err err = {0};
 
 		d = begin("a", "new");
@@ -262,6 +262,15 @@ static void test_failures(void **state)
 		assert_string_equal(err.msg, "a: Input/output error");
 		snapshot_dir_abandon(&d);
 		has("a/state", "old");
+		assert_int_equal(entries("."), 1);
+	}
+	{
+		struct err err = {0};
+
+		d = begin("b", "new");
+		failing.fsync = 4;
+		assert_int_equal(snapshot_dir_commit(&d, &err), -EIO);
+		snapshot_dir_abandon(&d);
 		assert_int_equal(entries("."), 1);
 	}
 	/* Not where something is, and not in its place. */
