@@ -376,8 +376,10 @@ void inodes_load(struct fs *fs, struct saved_file *f, const struct saved_header 
 	char name[PATH_MAX];
 
 	t->mounts = calloc(INODES_MAX_MOUNTS, sizeof(*t->mounts));
-	if (!t->mounts)
+	if (!t->mounts) {
 		saved_fail(f, -ENOMEM);
+		return;
+	}
 	if (header->inodes == 0 || t->slot_count != 1)
 		saved_fail(f, -EINVAL);
 	load_devices(fs, f, header);
