@@ -129,6 +129,19 @@ static int open_copies(struct restore *r, struct err *err)
 	return 0;
 }
 
+static int restore(struct restore *r, int argc, char *const argv[], uint64_t start_ns)
+{
+	struct err err = {0};
+
+	if (configure(r, argc - 1, argv + 1, &err) < 0)
+		return fail(&err);
+	if (r->config.dry_run)
+		return dry_run_restored(&r->config, r->extra.disk_bytes);
+	if (open_copies(r, &err) < 0)
+		return fail(&err);
+	return r->config.command.argv ? run_command(r) : run_machine(r, start_ns);
+}
+
 static int run(int argc, char *const argv[], uint64_t start_ns)
 {
 	struct restore *r = calloc(1, sizeof(*r));
@@ -140,14 +153,13 @@ static int run(int argc, char *const argv[], uint64_t start_ns)
 		return fail(&err);
 	}
 	resources_init(&r->res);
+	memset(r->source.disks, 0xff, sizeof(r->source.disks));
 	r->from = (struct snapshot_source){.dir = -1, .memory = -1, .pages = -1};
-	if (configure(r, argc - 1, argv + 1, &err) < 0)
-		return fail(&err);
-	if (r->config.dry_run)
-		return dry_run_restored(&r->config, r->extra.disk_bytes);
-	if (open_copies(r, &err) < 0)
-		return fail(&err);
-	status = r->config.command.argv ? run_command(r) : run_machine(r, start_ns);
+	status = restore(r, argc, argv, start_ns);
+	for (unsigned i = 0; i < CONFIG_MAX_DISKS; i++) {
+		if (r->source.disks[i] >= 0)
+			fd_close(&r->source.disks[i]);
+	}
 	snapshot_source_close(&r->from);
 	free(r);
 	return status;

@@ -62,7 +62,6 @@ static char *numbered(const char *word, unsigned number)
 	return text;
 }
 
-/* The words stay until this process ends. */
 static int number_command(struct vm_config *c, unsigned number)
 {
 	char **words;
@@ -373,6 +372,21 @@ void copies_stop(struct copies *c)
 	}
 }
 
+/* What configure() has made of it. */
+static void free_config(struct vm_config *c, const struct vm_config *order)
+{
+	if (!c)
+		return;
+	if (c->log != order->log)
+		free((void *)(uintptr_t)c->log);
+	if (c->command.argv != order->command.argv) {
+		for (unsigned i = 0; i < c->command.argc; i++)
+			free(c->command.argv[i]);
+		free((void *)(uintptr_t)c->command.argv);
+	}
+	free(c);
+}
+
 void copies_finish(struct copies *c)
 {
 	while (c->count > 0) {
@@ -380,7 +394,7 @@ void copies_finish(struct copies *c)
 
 		fd_close(&copy->ready);
 		fd_close(&copy->messages);
-		free(copy->config);
+		free_config(copy->config, c->order->config);
 	}
 	free(c->list);
 	c->list = NULL;
