@@ -12,7 +12,7 @@
 #include "hull/mem.h"
 #include "hull/util.h"
 
-enum { PAGE = 4096, FIRST_PAGES = 9000, SECOND_PAGES = 1024, PAGES = FIRST_PAGES + SECOND_PAGES, CHAIN = 4 };
+enum { PAGE = 4096, FIRST_PAGES = 9000, SECOND_PAGES = 1024, PAGES = FIRST_PAGES + SECOND_PAGES, CHAIN = 3 };
 
 static const int go_on;
 
@@ -168,7 +168,7 @@ static void test_whole(void **state)
 		struct fx *fx = make(kinds[i / 2], -1, i % 2);
 
 		close(save_whole(fx)); /* never touched */
-		for (unsigned round = 0; round < 3; round++) {
+		for (unsigned round = 0; round < 2; round++) {
 			change(fx);
 			close(save_whole(fx));
 		}
@@ -188,7 +188,7 @@ static void test_whole_of_private(void **state)
 		struct fx *fx = make(MEM_PRIVATE_FILE, file, i);
 
 		close(save_whole(fx));
-		for (unsigned round = 0; round < 3; round++) {
+		for (unsigned round = 0; round < 2; round++) {
 			change(fx);
 			close(save_whole(fx));
 		}

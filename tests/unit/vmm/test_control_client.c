@@ -249,7 +249,7 @@ static pid_t fork_answer(const struct fx *fx, const char *text, bool with_fd)
 			msg.msg_controllen = sizeof(data);
 		}
 		(void)!read(fd, request, sizeof(request));
-		_exit(sendmsg(fd, &msg, MSG_NOSIGNAL) < 0);
+		_exit(sendmsg(fd, &msg, MSG_NOSIGNAL) < 0 ? 1 : 0);
 	}
 	close(listener);
 	return pid;
