@@ -241,14 +241,16 @@ static pid_t fork_answer(const struct fx *fx, const char *text, bool with_fd)
 				    .cmsg_type = SCM_RIGHTS,
 				    .cmsg_len = CMSG_LEN(sizeof(int))}};
 		struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-		char request[64];
+		char c = 0;
 
 		memcpy(CMSG_DATA(&data.align), &null, sizeof(null));
 		if (with_fd) {
 			msg.msg_control = &data;
 			msg.msg_controllen = sizeof(data);
 		}
-		(void)!read(fd, request, sizeof(request));
+		/* All of the request: what is left unread at the end resets the connection. */
+		while (c != '\n' && read(fd, &c, 1) == 1)
+			;
 		_exit(sendmsg(fd, &msg, MSG_NOSIGNAL) < 0 ? 1 : 0);
 	}
 	close(listener);
