@@ -649,7 +649,7 @@ def write(path, data):
         f.write(data)
 
 
-@test('restore-damaged', 61)
+@test('restore-damaged', 211)
 @test('restore-damaged-everywhere', 1, heavy=True)
 def damaged(step):
     """A byte of the first 4 KiB is another one; the file ends early; a section is missing, there twice, or empty."""
@@ -665,13 +665,13 @@ def damaged(step):
         ends = [0, 1, 23, 24]
         for section in sections:
             ends.append(ends[-1] + len(section))
-        for end in ends[:-1][::1 if step == 1 else 9]:
+        for end in ends[:-1][::1 if step == 1 else 17]:
             write(path, data[:end])
             refused(place.at('s'))
         write(path, data + b'x')
         refused(place.at('s'))
         for i, section in enumerate(sections):
-            if i % (1 if step == 1 else 7):
+            if i % (1 if step == 1 else 16):
                 continue
             for wrong in ([], [section, section], [with_content(section, b'')]):
                 write(path, put_together(data, sections[:i] + wrong + sections[i + 1:]))
