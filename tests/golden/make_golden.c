@@ -79,7 +79,7 @@ static void fill(const struct state_table *table, uint8_t *obj)
 			/* At the ends, so that the file stays small when it is packed. */
 			for (uint32_t k = 0; k < f->size; k++)
 				obj[f->offset + k] =
-					k < 16 || f->size - k <= 16 ? (uint8_t)((n >> k % 8 * 8) ^ k) : 0;
+					(uint8_t)(k < 16 || f->size - k <= 16 ? (n >> k % 8 * 8) ^ k : 0);
 			continue;
 		}
 		if (max < UINT64_MAX)
