@@ -447,7 +447,7 @@ def with_nonsense(vm, counts):
     goes_on(vm, counts)
 
 
-@test('snapshot-of-one-that-ends', 6)
+@test('snapshot-of-one-that-ends', 3)
 @test('snapshot-of-one-that-ends-often', 60, heavy=True)
 def one_that_ends(times):
     """By itself, by hull stop, by a signal: at any point of a save."""
@@ -488,7 +488,7 @@ def old_or_new(place, old):
     whole(place.at('s'))
 
 
-@test('snapshot-client-killed', 5)
+@test('snapshot-client-killed', 3)
 @test('snapshot-client-killed-everywhere', 500, heavy=True)
 def client_killed(points):
     """At its system calls, one after the other: the machine goes on, the old one is there, or the new one."""
@@ -528,7 +528,7 @@ def client_killed(points):
         power_off(vm)
 
 
-@test('snapshot-machine-killed', 6)
+@test('snapshot-machine-killed', 3)
 @test('snapshot-machine-killed-often', 60, heavy=True)
 def machine_killed(times):
     """Supervisor or worker: one line, and the old one is there, or the new one."""
@@ -649,7 +649,7 @@ def write(path, data):
         f.write(data)
 
 
-@test('restore-damaged', 211)
+@test('restore-damaged', 997)
 @test('restore-damaged-everywhere', 1, heavy=True)
 def damaged(step):
     """A byte of the first 4 KiB is another one; the file ends early; a section is missing, there twice, or empty."""
