@@ -148,7 +148,7 @@ def there_and_back(cpus, times):
 
 
 @test('snapshot-disk', 'counter-disk', 'pci', 'auto')
-@test('snapshot-disk-mmio', 'counter-disk-mmio', 'mmio', 'auto')
+@test('snapshot-disk-mmio', 'counter-disk-mmio', 'mmio', 'auto', heavy=True)
 @test('snapshot-disk-sync', 'counter-disk', 'pci', 'sync', heavy=True)
 @test('snapshot-disk-aio', 'counter-disk', 'pci', 'aio,direct', heavy=True)
 def with_a_disk(guest, transport, engine):
@@ -184,7 +184,7 @@ def with_a_disk(guest, transport, engine):
         hull('restore', place.at('two')).expect(125, 'disk-data is no file').one_line()
 
 
-@test('snapshot-shared-memory')
+@test('snapshot-shared-memory', heavy=True)
 def shared_memory():
     """With a share memory is a memfd: the same, by the other way."""
     with Place() as place:
@@ -212,7 +212,7 @@ def shared_memory():
             power_off(copy)
 
 
-@test('snapshot-stop')
+@test('snapshot-stop', heavy=True)
 def stop():
     with Place() as place:
         with counter('c', '-c', '2') as vm:
@@ -225,7 +225,7 @@ def stop():
             power_off(copy)
 
 
-@test('snapshot-while-paused')
+@test('snapshot-while-paused', heavy=True)
 def while_paused():
     with Place() as place, counter('c', '-c', '2') as vm:
         vm.wait_for(b'ready')
@@ -323,7 +323,7 @@ def wrong_base():
 
 # ---- in the way ----
 
-@test('snapshot-places')
+@test('snapshot-places', heavy=True)
 def places():
     with Place() as place, counter('c') as vm:
         vm.wait_for(b'ready')
@@ -392,7 +392,7 @@ def link_of(name):
     return socket.socket(fileno=fds[0]), json.loads(text)
 
 
-@test('snapshot-two-at-once')
+@test('snapshot-two-at-once', heavy=True)
 def two_at_once():
     """One who has begun, and is slow, keeps others from it; but not the machine, nor its end."""
     with Place() as place, counter('c') as vm:
@@ -447,7 +447,7 @@ def with_nonsense(vm, counts):
     goes_on(vm, counts)
 
 
-@test('snapshot-of-one-that-ends', 3)
+@test('snapshot-of-one-that-ends', 3, heavy=True)
 @test('snapshot-of-one-that-ends-often', 60, heavy=True)
 def one_that_ends(times):
     """By itself, by hull stop, by a signal: at any point of a save."""
@@ -528,7 +528,7 @@ def client_killed(points):
         power_off(vm)
 
 
-@test('snapshot-machine-killed', 3)
+@test('snapshot-machine-killed', 3, heavy=True)
 @test('snapshot-machine-killed-often', 60, heavy=True)
 def machine_killed(times):
     """Supervisor or worker: one line, and the old one is there, or the new one."""
@@ -585,7 +585,7 @@ def no_space():
         power_off(vm)
 
 
-@test('snapshot-limits-of-files')
+@test('snapshot-limits-of-files', heavy=True)
 def file_limits():
     with Place() as place:
         with counter('c', preexec_fn=kvm.limited(resource.RLIMIT_FSIZE, 1 << 20)) as vm:
@@ -691,7 +691,7 @@ def damaged(step):
             power_off(copy)
 
 
-@test('restore-files-are-wrong')
+@test('restore-files-are-wrong', heavy=True)
 def wrong_files():
     with Place() as place:
         data = saved(place)
@@ -732,7 +732,7 @@ def wrong_files():
         equal(json.loads(r.out)['memory'], 64 << 20, 'memory of a dry run')
 
 
-@test('restore-memory-goes')
+@test('restore-memory-goes', heavy=True)
 def memory_goes():
     """Whoever shortens the file takes the machine's memory away."""
     with Place() as place:
@@ -755,7 +755,7 @@ def all_end(names):
     kvm.wait_until(lambda: not kvm.run_files(), PATIENCE, 'all end')
 
 
-@test('fork', 2)
+@test('fork', 2, heavy=True)
 @test('fork-20', 20, heavy=True)
 def fork(count):
     names = [f'c-{i + 1}' for i in range(count)]
@@ -816,7 +816,7 @@ def words_of_fork():
 
 # ---- who, and how confined ----
 
-@test('snapshot-sandbox', 'strict')
+@test('snapshot-sandbox', 'strict', heavy=True)
 @test('snapshot-sandbox-off', 'off', heavy=True)
 def sandbox(mode):
     with Place() as place, counter('c', '--sandbox', mode, '-d', kvm.image('sandbox.img'), guest='counter-disk') as vm:
