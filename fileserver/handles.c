@@ -229,10 +229,15 @@ static int open_again(struct fs *fs, const struct saved_handle *saved)
 				    : -EISDIR;
 }
 
-/* The flock that it had, if nobody else has that by now. */
-static bool lock_again(const struct handle *h)
+/* The flock that it had, if nobody else has that by now; a read-only share has none, whatever a snapshot
+ * says.
+ */
+static bool lock_again(const struct fs *fs, const struct handle *h)
 {
-	return h->flock == F_UNLCK || flock(h->fd, (h->flock == F_RDLCK ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0;
+	if (h->flock == F_UNLCK)
+		return true;
+	return !fs_share(fs)->read_only &&
+	       flock(h->fd, (h->flock == F_RDLCK ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0;
 }
 
 static int load_handle(struct fs *fs, const struct saved_handle *saved, struct saved_losses *losses)
@@ -266,7 +271,7 @@ static int load_handle(struct fs *fs, const struct saved_handle *saved, struct s
 	if (h->fd >= 0) {
 		t->count++;
 		fs->used_fds++;
-		if (lock_again(h))
+		if (lock_again(fs, h))
 			return 0;
 		losses->locks++;
 		close_handle(fs, t->slots[index]);

@@ -203,6 +203,9 @@ static int try_lock(struct locks *locks, const struct request *r, const struct f
 {
 	struct handle *h = get_handle(locks->fs, r, in);
 
+	/* No request comes so far, but one of a snapshot that waits. */
+	if (fs_share(locks->fs)->read_only)
+		return -EROFS;
 	if (!h)
 		return handle_error(locks->fs, in->fh);
 	if (in->lk_flags & FUSE_LK_FLOCK)

@@ -72,10 +72,13 @@ void locks_save(const struct fs *fs, struct saved_file *f)
 
 /* ---- loading ---- */
 
-/* NULL: its file is not there any more, and who asks for it is told that. */
+/*
+ * NULL: its file is not there any more, and who asks for it is told that; or the share is read only, whatever
+ * it was when it was saved.
+ */
 static struct lock_owner *owner_again(struct fs *fs, const struct saved_owner *saved)
 {
-	const struct inode *inode = inode_get(fs, saved->nodeid);
+	const struct inode *inode = fs_share(fs)->read_only ? NULL : inode_get(fs, saved->nodeid);
 	struct lock_owner *o = NULL;
 	struct stat st;
 

@@ -376,8 +376,10 @@ static int take_message(struct fs *fs, const struct fs_message *message, const i
 		save(fs, fds[0]);
 		return 0;
 	case FS_LOAD:
-		if (fd_count != 1 || !fs->mem.frozen || fs->started || fs->ready)
+		/* Once: a session is put where there was none. */
+		if (fd_count != 1 || !fs->mem.frozen || fs->started || fs->ready || fs->loaded)
 			return -EPROTO;
+		fs->loaded = true;
 		load(fs, fds[0], message->state.bytes);
 		return 0;
 	default:

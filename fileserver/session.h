@@ -47,6 +47,7 @@ struct fs {
 	unsigned owed;            /* what is to be told to the worker: see server.c */
 	struct fs_message answer; /* FS_SAVED or FS_LOADED */
 	bool started;             /* a queue was, ever: then no session can be loaded */
+	bool loaded;              /* a session was, or was refused: likewise */
 	int result;               /* what file_server_run() returns: 0 or -errno */
 
 	/* The session that INIT begins. */

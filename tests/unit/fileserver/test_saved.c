@@ -543,6 +543,42 @@ static void test_waiting(void **state)
 	assert_int_equal(result, -EINTR);
 }
 
+/* On a share that is read only now, nothing of the host's is locked: neither by what was, nor by who waits.
+ */
+static void test_read_only_locks(void **state)
+{
+	struct flock lk = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 20, .l_len = 1};
+	struct fs_test *t = *state;
+	struct fuse_lk_in in = {.owner = OWNER_B, .lk = {.start = 20, .end = 20, .type = F_RDLCK}};
+	struct fs_state lost;
+	uint64_t f, flocked;
+	unsigned slot;
+	int fd, result;
+	char buf[4];
+
+	fs_test_file(t, "f", "0123456789", 0644);
+	f = look(t, FUSE_ROOT_ID, "f");
+	in.fh = open_file(t, f, O_RDONLY);
+	flocked = open_file(t, f, O_RDONLY);
+	assert_int_equal(set_lock(t, f, in.fh, OWNER_A, F_RDLCK, 0, 9), 0);
+	assert_int_equal(set_flock(t, f, flocked, F_WRLCK), 0);
+	fd = openat(t->dir, "f", O_RDWR | O_CLOEXEC);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &lk), 0);
+	slot = fs_rig_begin(&t->rig, 1, FUSE_SETLKW, f, &in, sizeof(in), NULL, 0, 0);
+	assert_int_equal(attr(t, f), 0);
+	t->rig.share.read_only = true;
+	lost = move(t);
+	assert_lost(&lost, 1, 2);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	close(fd);
+	assert_false(host_sees(t, 0));
+	assert_true(fs_wait(&t->rig, slot, 5000, &result));
+	assert_int_equal(result, -EROFS);
+	assert_false(host_sees(t, 20));
+	assert_int_equal(fs_read(&t->rig, f, in.fh, buf, 1, 0), 1);
+	assert_int_equal(fs_read(&t->rig, f, flocked, buf, 1, 0), -EIO);
+}
+
 /* ---- hostile ---- */
 
 /* A session with some of everything. */
@@ -681,27 +717,42 @@ static void test_out_of_turn(void **state)
 	t->rig.result = 0;
 }
 
+/* Also when the first session was none that has begun, or was refused: what it took is not taken twice. */
+static void test_twice(void **state)
+{
+	struct fs_test *t = *state;
+	struct fs_message load = {.kind = FS_LOAD};
+	struct fs_rig_saved saved;
+	struct fs_state lost;
+
+	make_session(t, &saved);
+	for (unsigned i = 0; i < 2; i++) {
+		const uint32_t flags = 0;
+
+		/* Without SAVED_READY; then with bits that are none. */
+		assert_int_equal(pwrite(saved.fd, i ? "\xff\xff" : (const char *)&flags, 2,
+					offsetof(struct saved_header, flags)),
+				 2);
+		assert_int_equal(fs_rig_load(&t->rig, &saved, &lost), i ? EINVAL : 0);
+		load.state.bytes = saved.bytes;
+		assert_int_equal(fs_link_send(t->rig.link, &load, &saved.fd, 1), 0);
+		assert_int_equal(fs_rig_wait_end(&t->rig), -EPROTO);
+		t->rig.result = 0;
+	}
+	fs_rig_saved_free(&saved);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_files),
-		CASE(test_original),
-		CASE(test_numbers),
-		CASE(test_renamed),
-		CASE(test_gone),
-		CASE(test_number_used_again),
-		CASE(test_link_in_the_way),
-		CASE(test_other_root),
-		CASE(test_half_read),
-		CASE(test_locks),
-		CASE(test_lost_locks),
-		CASE(test_waiting),
-		CASE(test_cut),
-		CASE(test_altered),
-		CASE(test_paths),
-		CASE(test_out_of_turn),
+		CASE(test_files),           CASE(test_original),    CASE(test_numbers),
+		CASE(test_renamed),         CASE(test_gone),        CASE(test_number_used_again),
+		CASE(test_link_in_the_way), CASE(test_other_root),  CASE(test_half_read),
+		CASE(test_locks),           CASE(test_lost_locks),  CASE(test_waiting),
+		CASE(test_read_only_locks), CASE(test_cut),         CASE(test_altered),
+		CASE(test_paths),           CASE(test_out_of_turn), CASE(test_twice),
 	};
 
 	return cmocka_run_group_tests_name("file server: saved sessions", tests, NULL, NULL);
