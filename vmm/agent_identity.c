@@ -103,12 +103,13 @@ static int wait_for(const struct talk *t, short events)
 		const uint64_t now = monotonic_ns();
 		const uint64_t left = t->deadline_ns > now ? t->deadline_ns - now : 0;
 		const struct timespec ts = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
-		const int n = ppoll(&p, 1, &ts, NULL);
+		const int n = left > 0 ? ppoll(&p, 1, &ts, NULL) : 0;
 
-		if (n > 0)
-			return 0;
+		/* Nothing more is taken from one who always has something to say. */
 		if (n == 0)
 			return -ETIMEDOUT;
+		if (n > 0)
+			return 0;
 		if (errno != EINTR)
 			return -errno;
 	}

@@ -229,6 +229,23 @@ static void test_deaf(void **state)
 	assert_int_equal(agent_identify(host, &nothing, 1000000, &err), -ETIMEDOUT);
 }
 
+/* A guest that always has something to say, and never the end: what it says is not heard once time is up. */
+static void test_talker(void **state)
+{
+	struct err err;
+
+	(void)state;
+	say_hello();
+	for (unsigned i = 0; i < 10; i++) {
+		say(AGENT_STDOUT, NULL, 0);
+		say(AGENT_NOTE, "\0", 1);
+	}
+	say(AGENT_DONE, NULL, 0);
+	assert_int_equal(agent_identify(host, &nothing, 0, &err), -ETIMEDOUT);
+	/* With time it is heard to the end. */
+	assert_int_equal(identify(&nothing, &err), 0);
+}
+
 static void test_nonsense(void **state)
 {
 	static const struct {
@@ -271,8 +288,8 @@ static void test_nonsense(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_all),  CASE(test_nothing), CASE(test_made), CASE(test_note),     CASE(test_failed),
-		CASE(test_gone), CASE(test_silent),  CASE(test_deaf), CASE(test_nonsense),
+		CASE(test_all),  CASE(test_nothing), CASE(test_made), CASE(test_note),   CASE(test_failed),
+		CASE(test_gone), CASE(test_silent),  CASE(test_deaf), CASE(test_talker), CASE(test_nonsense),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
