@@ -14,6 +14,7 @@
  *	SAVE_GO      identities, and `flags`: now
  *
  *	supervisor -> client, before the worker has the link
+ *	SAVE_GRANTS  with a descriptor: a file with what the machine is given (grants.h)
  *	SAVE_SHARE   `index`, `flags` (SAVE_READ_ONLY), with a descriptor: a directory (O_PATH) that is shared
  *
  *	worker -> client
@@ -41,6 +42,7 @@ enum save_kind {
 	SAVE_PAGES,
 	SAVE_DONE,
 	SAVE_SHARE,
+	SAVE_GRANTS,
 };
 
 enum { SAVE_HOLD = 1, SAVE_READ_ONLY = 1 };

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "grants.h"
 #include "hull/util.h"
 #include "save_link.h"
 #include "saved_config.h"
@@ -60,7 +61,7 @@ static void make_printable(char *text)
 	}
 }
 
-static int receive_end(struct snapshot_take *t, struct err *err)
+static int receive_end(struct snapshot_take *t, int *grants, struct err *err)
 {
 	for (;;) {
 		struct save_message message;
@@ -72,6 +73,11 @@ static int receive_end(struct snapshot_take *t, struct err *err)
 		    message.index < t->vm->share_count && t->shares[message.index] < 0) {
 			t->shares[message.index] = fds[0];
 			t->read_only |= (message.flags & SAVE_READ_ONLY) << message.index;
+			continue;
+		}
+		/* The supervisor's is the first. */
+		if (r == 0 && message.kind == SAVE_GRANTS && count == 1 && *grants < 0) {
+			*grants = fds[0];
 			continue;
 		}
 		while (count > 0)
@@ -130,7 +136,7 @@ static int read_state(struct snapshot_take *t, int from, int to, struct err *err
 	return r;
 }
 
-static int check(const struct snapshot_take *t, struct err *err)
+static int check(const struct snapshot_take *t, int grants, struct err *err)
 {
 	struct vm_config *config = calloc(1, sizeof(*config));
 	struct saved_extra *extra = calloc(1, sizeof(*extra));
@@ -145,7 +151,8 @@ static int check(const struct snapshot_take *t, struct err *err)
 	r = saved_config_get(t->snapshot, config, extra, err);
 	if (r == 0)
 		r = saved_memory_get(t->snapshot, &memory, err);
-	if (r == 0 && !(same_machine(t, config) && same_memory(t, &memory)))
+	if (r == 0 &&
+	    !(same_machine(t, config) && same_memory(t, &memory) && grants_check(config, grants) == 0))
 		r = err_set(err, -EPROTO, "the VM does not say of itself what its supervisor says");
 	free(config);
 	free(extra);
@@ -155,6 +162,7 @@ static int check(const struct snapshot_take *t, struct err *err)
 int snapshot_take(struct snapshot_take *t, int state, struct err *err)
 {
 	int fd = memfd_create("hull-state", MFD_CLOEXEC);
+	int grants = -1;
 	int r;
 
 	t->snapshot = NULL;
@@ -165,11 +173,12 @@ int snapshot_take(struct snapshot_take *t, int state, struct err *err)
 		return err_errno(err, -errno, "state of the VM");
 	/* One that has closed the link may have said why. */
 	(void)send_order(t, fd);
-	r = receive_end(t, err);
+	r = receive_end(t, &grants, err);
 	if (r == 0)
 		r = read_state(t, fd, state, err);
 	if (r == 0)
-		r = check(t, err);
+		r = check(t, grants, err);
+	fd_close(&grants);
 	fd_close(&fd);
 	return r;
 }

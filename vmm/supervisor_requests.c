@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "grants.h"
 #include "hull/agent.h"
 #include "hull/util.h"
 #include "run_dir.h"
@@ -136,6 +137,16 @@ static int send_shares(const struct supervisor *s, int link)
 	return r;
 }
 
+static int send_grants(const struct supervisor *s, int link)
+{
+	const struct save_message message = {.kind = SAVE_GRANTS};
+	int fd = grants_file(s->config);
+	int r = fd < 0 ? fd : save_link_send(link, &message, &fd, 1, 0);
+
+	fd_close(&fd);
+	return r;
+}
+
 /* A link between the one who asks and the worker, which go on without us. */
 static int on_snapshot(void *arg, struct control_snapshot *ret, struct err *err)
 {
@@ -148,7 +159,9 @@ static int on_snapshot(void *arg, struct control_snapshot *ret, struct err *err)
 		return err_set(err, -ESRCH, "it is being stopped");
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_errno(err, -errno, "socket");
-	r = send_shares(s, pair[1]);
+	r = send_grants(s, pair[1]);
+	if (r == 0)
+		r = send_shares(s, pair[1]);
 	if (r == 0)
 		r = control_send(s->control, &message, pair[1]);
 	fd_close(&pair[1]);

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "grants.h"
 #include "hull/snapshot.h"
 #include "hull/util.h"
 #include "leaks.h"
@@ -105,10 +106,11 @@ static void test_messages(void **state)
 struct worker {
 	int link;
 	struct vm_config *config; /* what it says of itself; NULL: no state at all */
-	bool other_identity, incremental, huge, rubbish, no_done, silent;
+	bool other_identity, incremental, huge, rubbish, no_done, no_supervisor;
 	uint64_t memory;
 	unsigned shares;   /* that it says it has got from the supervisor */
 	bool rewrites;     /* afterwards */
+	bool grants;       /* it says itself, once more, what it is given */
 	const char *error; /* NULL: it went well */
 	uint32_t kind;     /* of the last message; 0: SAVE_DONE */
 	unsigned got_disks;
@@ -135,6 +137,16 @@ static void write_state(const struct worker *w, int fd, const uint8_t *identity)
 	if (snapshot_writer_finish(writer, &bytes, &len, NULL) == 0)
 		(void)fd_pwrite_full(fd, bytes, len, 0);
 	snapshot_writer_destroy(writer);
+}
+
+static void say_grants(int link, const struct vm_config *config)
+{
+	const struct save_message message = {.kind = SAVE_GRANTS};
+	int fd = grants_file(config);
+
+	assert_true(fd >= 0);
+	assert_int_equal(save_link_send(link, &message, &fd, 1, PATIENCE_MS), 0);
+	close(fd);
 }
 
 static void *be_worker(void *arg)
@@ -170,6 +182,8 @@ static void *be_worker(void *arg)
 		(void)save_link_send(w->link, &share, &fd, 1, PATIENCE_MS);
 		fd_close(&fd);
 	}
+	if (w->grants)
+		say_grants(w->link, w->config);
 	if (w->error) {
 		done.error = -EIO;
 		snprintf(done.text, sizeof(done.text), "%s", w->error);
@@ -214,6 +228,12 @@ static int take(struct fx *fx, struct worker *w, unsigned shares, int *ret_state
 	pthread_t thread;
 	int r;
 
+	if (!w->no_supervisor) {
+		struct vm_config *given = machine(the_words);
+
+		say_grants(fx->worker, given);
+		free(given);
+	}
 	vm.share_count = shares;
 	memset(t.identity, 7, sizeof(t.identity));
 	w->link = fx->worker;
@@ -278,6 +298,12 @@ static void refused_as(void **state, struct worker w, unsigned shares, int code,
 static void test_hostile_worker(void **state)
 {
 	static const char other[] = "does not say of itself what its supervisor says";
+	char *const more[][2] = {
+		{W("--disk=/y,id=b"), W("--publish=8080:80")},
+		{W("--disk=/y,id=b"), W("--vsock=5")},
+		{W("--disk=/y,id=b"), W("--cpus=2")},
+		{W("--disk=/y,id=b,ro"), NULL},
+	};
 	void **s = state;
 
 	refused_as(s, (struct worker){.config = machine((char *[]){W("--memory=64M"), NULL})}, 0, -EPROTO,
@@ -303,6 +329,21 @@ static void test_hostile_worker(void **state)
 	refused_as(s, (struct worker){.config = machine(the_words), .shares = 1}, 0, -EBADMSG, "has ended");
 	refused_as(s, (struct worker){.config = machine(the_words), .shares = 1}, 1, -EPROTO, other);
 	refused_as(s, (struct worker){.config = machine(the_words), .shares = 2}, 1, -EBADMSG, "has ended");
+	/* Something that it was not given, and nobody who says what it was. */
+	for (unsigned i = 0; i < ARRAY_SIZE(more); i++) {
+		char *words[] = {W("--memory=64M"), W("--disk=/x,id=a"), more[i][0],
+				 W("--net=user"),   more[i][1],          NULL};
+
+		refused_as(s, (struct worker){.config = machine(words)}, 0, -EPROTO, other);
+		refused_as(s, (struct worker){.config = machine(words), .grants = true}, 0, -EBADMSG,
+			   "has ended");
+		/* Nothing else is wrong with it. */
+		refused_as(s,
+			   (struct worker){.config = machine(words), .no_supervisor = true, .grants = true},
+			   0, 0, "");
+	}
+	refused_as(s, (struct worker){.config = machine(the_words), .no_supervisor = true}, 0, -EPROTO,
+		   other);
 	refused_as(s, (struct worker){.config = machine(the_words), .rubbish = true}, 0, -EINVAL, "");
 	refused_as(s, (struct worker){.config = machine(the_words), .huge = true}, 0, -EPROTO, "too large");
 	refused_as(s, (struct worker){0}, 0, -EINVAL, "");
