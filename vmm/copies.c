@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -116,7 +115,8 @@ static int configure(struct vm_config *c, const struct copies_order *order, unsi
 
 /* ---- a copy, in a process of its own ---- */
 
-static int supervise_copy(const struct copies_order *order, const struct vm_config *machine, int ready)
+static int supervise_copy(const struct copies_order *order, const struct vm_config *machine, int ready,
+			  int starter)
 {
 	struct share_processes shares = {0};
 	struct report *report = NULL;
@@ -128,6 +128,7 @@ static int supervise_copy(const struct copies_order *order, const struct vm_conf
 	    resources_open_restore(&res, machine, order->extra, order->source, &err) < 0)
 		return summary_failed(machine, STDERR_FILENO, err.msg);
 	res.ready = ready;
+	res.starter = starter;
 	if (machine->share_count > 0 &&
 	    share_processes_start(&shares, machine, res.shares, res.log, &err) < 0)
 		status = summary_failed(machine, res.log, err.msg);
@@ -153,21 +154,16 @@ static void be_asked_to_end(void)
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static _Noreturn void be_copy(const struct copies_order *order, const struct copy *copy, pid_t parent,
-			      int ready, int messages)
+static _Noreturn void be_copy(struct copies *c, const struct copy *copy, int ready, int messages)
 {
 	struct vm_config *machine = malloc(sizeof(*machine));
 	int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
 
+	fd_close(&c->word[1]);
 	setsid();
 	be_asked_to_end();
 	/* Those who wait for it close their end, and it may go on to say things. */
 	signal(SIGPIPE, SIG_IGN);
-	if (!order->outlive) {
-		prctl(PR_SET_PDEATHSIG, SIGINT);
-		if (getppid() != parent)
-			_exit(EXIT_HULL_FAILED);
-	}
 	if (!machine || nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(nothing, STDOUT_FILENO) < 0 ||
 	    dup2(messages, STDERR_FILENO) < 0)
 		_exit(EXIT_HULL_FAILED);
@@ -176,14 +172,13 @@ static _Noreturn void be_copy(const struct copies_order *order, const struct cop
 	/* The machine has no COMMAND: that is run in it as in any other. */
 	*machine = *copy->config;
 	machine->command = (struct config_command){0};
-	_exit(supervise_copy(order, machine, ready));
+	_exit(supervise_copy(c->order, machine, ready, c->word[0]));
 }
 
 static int start_one(struct copies *c, unsigned index, struct err *err)
 {
 	const struct copies_order *order = c->order;
 	struct copy *copy = &c->list[index];
-	const pid_t self = getpid();
 	int ready[2], messages[2];
 	int r;
 
@@ -202,7 +197,7 @@ static int start_one(struct copies *c, unsigned index, struct err *err)
 	}
 	copy->pid = fork();
 	if (copy->pid == 0)
-		be_copy(order, copy, self, ready[1], messages[1]);
+		be_copy(c, copy, ready[1], messages[1]);
 	r = copy->pid < 0 ? -errno : 0;
 	fd_close(&ready[1]);
 	fd_close(&messages[1]);
@@ -329,6 +324,9 @@ static int start_all(struct copies *c, int signals, struct err *err)
 		r = wait_ready(&c->list[i], signals, deadline_ns, err);
 	for (unsigned i = 0; i < c->count && r == 0 && order->config->agent; i++)
 		r = identify(order, &c->list[i], deadline_ns, err);
+	/* One byte that all see: whenever this process is killed, all go on or none does. */
+	if (r == 0 && order->outlive && write(c->word[1], "", 1) != 1)
+		r = err_errno(err, -errno, "copies");
 	return r;
 }
 
@@ -338,9 +336,14 @@ int copies_start(struct copies *ret, const struct copies_order *order, struct er
 	sigset_t before;
 	int signals, r;
 
+	if (pipe2(c.word, O_CLOEXEC) < 0)
+		return err_errno(err, -errno, "copies");
 	c.list = calloc(order->count, sizeof(*c.list));
-	if (!c.list)
+	if (!c.list) {
+		fd_close(&c.word[0]);
+		fd_close(&c.word[1]);
 		return err_errno(err, -ENOMEM, "copies");
+	}
 	signals = hold_signals(&before, err);
 	r = signals < 0 ? signals : start_all(&c, signals, err);
 	if (r < 0) {
@@ -389,6 +392,10 @@ static void free_config(struct vm_config *c, const struct vm_config *order)
 
 void copies_finish(struct copies *c)
 {
+	if (!c->list)
+		return;
+	fd_close(&c->word[0]);
+	fd_close(&c->word[1]);
 	while (c->count > 0) {
 		struct copy *copy = &c->list[--c->count];
 

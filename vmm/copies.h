@@ -26,7 +26,7 @@ struct copies_order {
 	const struct restore_source *source;
 	unsigned count;
 	bool alike;   /* the one copy is the machine that was saved: its host name and addresses stay */
-	bool outlive; /* this process: else they end with it */
+	bool outlive; /* this process, once all run: else they end with it */
 };
 
 struct copy {
@@ -41,11 +41,14 @@ struct copies {
 	const struct copies_order *order;
 	struct copy *list;
 	unsigned count;
+	int word[2]; /* a pipe: each copy has the end to read from, and ends when there is a hang-up and no
+			byte */
 };
 
 /*
  * Starts all, numbers from 1, waits until their guests run, and has their agents give each an identity of its
- * own. Errors: the first that went wrong, with the copy's name; none is left.
+ * own. Errors: the first that went wrong, with the copy's name; none is left. Nor is one when this process is
+ * killed before the end of it.
  */
 int copies_start(struct copies *ret_copies, const struct copies_order *order, struct err *err);
 

@@ -95,12 +95,13 @@ static void relay(struct tagged *streams, unsigned count)
 
 /* ---- processes ---- */
 
-static _Noreturn void be_command(const struct copy *copy, const int out[STREAMS])
+static _Noreturn void be_command(struct copies *c, const struct copy *copy, const int out[STREAMS])
 {
 	struct err err = {0};
 	int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	int status;
 
+	fd_close(&c->word[1]);
 	if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(out[0], STDOUT_FILENO) < 0 ||
 	    dup2(out[1], STDERR_FILENO) < 0)
 		_exit(EXIT_HULL_FAILED);
@@ -115,7 +116,7 @@ static _Noreturn void be_command(const struct copy *copy, const int out[STREAMS]
 }
 
 /* -1: it could not be started. */
-static pid_t start_command(const struct copy *copy, unsigned number, struct tagged streams[STREAMS])
+static pid_t start_command(struct copies *c, unsigned index, struct tagged streams[STREAMS])
 {
 	int out[STREAMS] = {-1, -1}, in[STREAMS] = {-1, -1};
 	pid_t pid = -1;
@@ -124,7 +125,7 @@ static pid_t start_command(const struct copy *copy, unsigned number, struct tagg
 		int pair[2];
 
 		streams[i] = (struct tagged){
-			.from = -1, .to = i + 1 == 1 ? STDOUT_FILENO : STDERR_FILENO, .number = number};
+			.from = -1, .to = i + 1 == 1 ? STDOUT_FILENO : STDERR_FILENO, .number = index + 1};
 		if (pipe2(pair, O_CLOEXEC) < 0)
 			continue;
 		in[i] = pair[0];
@@ -133,7 +134,7 @@ static pid_t start_command(const struct copy *copy, unsigned number, struct tagg
 	if (out[0] >= 0 && out[1] >= 0)
 		pid = fork();
 	if (pid == 0)
-		be_command(copy, out);
+		be_command(c, &c->list[index], out);
 	for (unsigned i = 0; i < STREAMS; i++) {
 		fd_close(&out[i]);
 		if (pid < 0)
@@ -169,7 +170,7 @@ static int run_tagged(struct copies *c)
 
 	leave_signals_to_commands();
 	for (unsigned i = 0; streams && pids && i < c->count; i++)
-		pids[i] = start_command(&c->list[i], i + 1, &streams[(size_t)i * STREAMS]);
+		pids[i] = start_command(c, i, &streams[(size_t)i * STREAMS]);
 	if (streams && pids)
 		relay(streams, c->count * STREAMS);
 	for (unsigned i = 0; streams && pids && i < c->count; i++) {

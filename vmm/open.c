@@ -236,6 +236,7 @@ void resources_init(struct resources *res)
 				  .decoded = -1,
 				  .memory = -1,
 				  .ready = -1,
+				  .starter = -1,
 				  .vsock_listen = -1,
 				  .kernel.fd = -1};
 }
@@ -299,6 +300,7 @@ void resources_close(struct resources *res)
 	fd_close(&res->decoded);
 	fd_close(&res->memory);
 	fd_close(&res->ready);
+	fd_close(&res->starter);
 	fd_close(&res->kernel.fd);
 	for (unsigned i = 0; i < res->initrd_count; i++)
 		fd_close(&res->initrds[i].fd);

@@ -42,6 +42,8 @@ struct resources {
 	struct snapshot *snapshot; /* NULL: the machine boots; else its state (not closed here), and */
 	int memory;                /* its memory; else -1 */
 	int ready;                 /* gets a byte when the guest begins to run; -1: nobody waits */
+	int starter; /* of a copy: readable when it is to go on, and hung up before when it is to end; else -1
+		      */
 	char kernel_path[4096];
 };
 

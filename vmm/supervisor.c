@@ -41,6 +41,9 @@ enum { LAST_SHARE_MS = 100 };
 /* How much longer the boot may take on a host that is emulated itself. */
 enum { EMULATED_FACTOR = 10 };
 
+/* What it waits for besides clients: signals, its worker, COMMAND, and who has started it. */
+enum { OWN_FDS = 4 };
+
 /* ---- the end ---- */
 
 void supervisor_kill(struct supervisor *s)
@@ -470,23 +473,32 @@ static uint64_t next_deadline(const struct supervisor *s)
 	return min_u64(s->deadline_ns, s->watch_ns);
 }
 
+/* Who starts copies is done, or has gone before all of them ran. */
+static void hear_starter(struct supervisor *s, short events)
+{
+	s->starter = -1;
+	if (!(events & POLLIN))
+		supervisor_end_signal(s, SIGINT);
+}
+
 /* Waits for a signal, the worker or the deadline, and deals with what there is. */
 static void go_on(struct supervisor *s)
 {
-	struct pollfd fds[3 + CONTROL_SERVER_FDS] = {
+	struct pollfd fds[OWN_FDS + CONTROL_SERVER_FDS] = {
 		{.fd = s->signals, .events = POLLIN},
 		{.fd = s->control, .events = s->answer.waits || s->untold ? POLLOUT : POLLIN},
 		{.fd = command_run_fd(&s->command), .events = POLLIN},
+		{.fd = s->starter, .events = POLLIN},
 	};
-	unsigned clients = control_server_fds(s->server, fds + 3, CONTROL_SERVER_FDS);
+	unsigned clients = control_server_fds(s->server, fds + OWN_FDS, CONTROL_SERVER_FDS);
 	uint64_t now = monotonic_ns();
 	uint64_t end = next_deadline(s);
 	uint64_t left = end > now ? end - now : 0;
 	const struct timespec ts = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
 
 	/* Interrupted when hull itself was stopped and continued; nothing is ready then. */
-	if (ppoll(fds, 3 + clients, end ? &ts : NULL, NULL) < 0) {
-		for (unsigned i = 0; i < 3 + clients; i++)
+	if (ppoll(fds, OWN_FDS + clients, end ? &ts : NULL, NULL) < 0) {
+		for (unsigned i = 0; i < OWN_FDS + clients; i++)
 			fds[i].revents = 0;
 	}
 	if (fds[0].revents)
@@ -503,7 +515,9 @@ static void go_on(struct supervisor *s)
 		supervisor_serve_worker(s);
 	if (fds[2].revents)
 		serve_command(s);
-	control_server_ready(s->server, fds + 3, clients);
+	if (fds[3].revents)
+		hear_starter(s, fds[3].revents);
+	control_server_ready(s->server, fds + OWN_FDS, clients);
 }
 
 static int run(struct supervisor *s, struct report *report, struct err *err)
@@ -542,6 +556,7 @@ int supervise(const struct vm_config *config, const struct resources *res, struc
 		.shares = shares,
 		.control = -1,
 		.signals = -1,
+		.starter = res->starter,
 		.cols = res->console_cols,
 		.rows = res->console_rows,
 		.answer.fd = -1,

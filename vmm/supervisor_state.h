@@ -48,6 +48,7 @@ struct supervisor {
 	uint64_t started_ns; /* the worker */
 	int control;         /* -1: the worker has closed it */
 	int signals;         /* signalfd */
+	int starter;         /* of a copy (open.h); -1: it goes on by itself */
 	struct terminal terminal;
 	uint16_t cols, rows; /* as the guest was told */
 	enum stage stage;

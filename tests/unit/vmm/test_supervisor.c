@@ -108,6 +108,7 @@ static int setup(void **state)
 	fixture.config.grace_ns = UINT64_C(3600) * 1000000000;
 	fixture.config.vsock.cid = 3;
 	snprintf(fixture.res.vsock_path, sizeof(fixture.res.vsock_path), "/run/x.vsock");
+	fixture.res.starter = -1;
 	fixture.res.log = memfd_create("log", MFD_CLOEXEC);
 	fixture.fds = open_fds();
 	*state = &fixture;
@@ -264,6 +265,47 @@ static void no_grace_no_button(void **state)
 	assert_int_equal(supervise_with(f, is_stopped), 143);
 	assert_true(said(f, "hull: stopped by signal 15\n"));
 	assert_false(said(f, "button"));
+}
+
+static void is_still_there(struct report *report, int control)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		kill(getppid(), SIGUSR1);
+		expect(control, CONTROL_STATUS, NULL);
+	}
+	end(report, OUTCOME_POWEROFF);
+}
+
+static void is_told_to_stop(struct report *report, int control)
+{
+	expect(control, CONTROL_STOP, NULL);
+	end(report, OUTCOME_STOPPED);
+}
+
+/* Who starts it says so many bytes, and has gone. */
+static int start_copy(struct fixture *f, size_t bytes, behaviour_fn *behaviour)
+{
+	int ends[2];
+	int status;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	assert_int_equal(write(ends[1], "", bytes), (ssize_t)bytes);
+	close(ends[1]);
+	f->res.starter = ends[0];
+	f->fds++;
+	status = supervise_with(f, behaviour);
+	close(ends[0]);
+	return status;
+}
+
+static void a_copy_that_is_let_go(void **state)
+{
+	assert_int_equal(start_copy(*state, 1, is_still_there), 0);
+}
+
+static void a_copy_whose_starter_was_killed(void **state)
+{
+	assert_int_equal(start_copy(*state, 0, is_told_to_stop), 130);
 }
 
 static void one_after_another(struct report *report, int control)
@@ -1138,6 +1180,8 @@ int main(void)
 		CASE(a_guest_that_does_not),
 		CASE(no_grace_no_button),
 		CASE(a_step_for_each_signal),
+		CASE(a_copy_that_is_let_go),
+		CASE(a_copy_whose_starter_was_killed),
 		CASE(a_crash_is_a_crash),
 		CASE(a_watchdog_that_expired),
 		CASE(a_port_and_its_socket),
