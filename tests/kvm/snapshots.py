@@ -799,6 +799,76 @@ def all_or_none():
         goes_on(vm, counts)
 
 
+def processes_of(*words):
+    """Those of hull with these words, by their command lines."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open(f'/proc/{pid}/cmdline', 'rb') as f:
+                line = f.read().split(b'\0')
+        except OSError:
+            continue
+        if line[0] == kvm.HULL.encode() and all(word.encode() in line for word in words):
+            found.append(int(pid))
+    return found
+
+
+def copies_go(names):
+    """Ends these copies of c, and waits until nothing is left of any."""
+    for name in names:
+        hull('stop', name).expect(0).silent()
+    try:
+        kvm.wait_until(lambda: not processes_of('fork') and kvm.run_files() == ['c.lock', 'c.sock'], PATIENCE, 'nothing is left')
+    except kvm.Failure as e:
+        raise kvm.Failure(f'{e}: {processes_of("fork")}, {kvm.run_files()}') from None
+
+
+@test('fork-killed', 10, heavy=True)
+@test('fork-killed-everywhere', 500, heavy=True)
+def fork_killed(points):
+    """At its system calls: all copies go on, or none and nothing of them is left; the original goes on."""
+    if not shutil.which('strace'):
+        raise kvm.Skip('no strace')
+    names = ['c-1', 'c-2', 'c-3', 'c-4']
+    with Place() as place, counter('c', '-d', kvm.image('killed.img'), guest='counter-disk') as vm:
+        vm.wait_for(b'ready')
+        counts = goes_on(vm, ask(vm))
+        equal(list(kvm.listed()), ['c'], 'VMs')  # which removes what other tests have left
+        words = [kvm.HULL, 'fork', 'c', '-n', str(len(names)), '--timeout', str(4 * PATIENCE), '--grace', '0']
+        os.mkdir(place.at('tmp'))
+        options = {'env': kvm.environment(TMPDIR=place.at('tmp')), 'stdin': subprocess.DEVNULL, 'check': False,
+                   'stdout': subprocess.DEVNULL, 'timeout': PATIENCE, 'cwd': place.path}
+        p = subprocess.run(['strace', '-o', place.at('trace'), *words], stderr=subprocess.PIPE, **options)
+        if p.returncode != 0:
+            raise kvm.Skip(f'strace: {p.stderr.decode()}')
+        copies_go(names)
+        with open(place.at('trace'), encoding='ascii', errors='replace') as f:
+            lines = [line for line in f if re.match(r'\w+\(', line)]
+        os.unlink(place.at('trace'))
+        calls = [line.split('(')[0] for line in lines]
+        first, last = calls.index('connect'), len(calls)
+        # One byte to all copies: they need nobody any more.
+        let_go = max(i for i, line in enumerate(lines) if re.match(r'write\(\d+, "\\0", 1\)', line))
+        chosen = set(range(first, last, max(1, (last - first) // points)))
+        chosen |= {i for i, call in enumerate(calls) if call in ('clone', 'clone3', 'fork')} | {let_go, let_go + 1}
+        for at in sorted(chosen):
+            call, nth = calls[at], calls[:at + 1].count(calls[at])
+            status, end = 125, time.monotonic() + PATIENCE
+            while status == 125 and time.monotonic() < end:  # the snapshot before is still being taken
+                status = subprocess.run(['strace', '-o', '/dev/null', '-e', f'inject={call}:signal=KILL:when={nth}', *words],
+                                        stderr=subprocess.DEVNULL, **options).returncode
+            check(status in (-9, 137, 0), f'killed at {call} {nth}: {status}')
+            # 0: there were fewer of these calls than before.
+            if status == 0 or at > let_go:
+                equal(sorted(kvm.listed()), ['c', *names], f'VMs after a kill at {lines[at]}')
+                copies_go(names)
+            else:
+                copies_go([])
+            equal((os.listdir(place.path), os.listdir(place.at('tmp'))), (['tmp'], []), 'files')
+        goes_on(vm, counts)
+        power_off(vm)
+
+
 @test('fork-words')
 def words_of_fork():
     with Place() as place:
