@@ -88,6 +88,7 @@ static int configure(struct forking *f, int argc, char *const argv[], struct err
 	r = template_bind(&f->from, &f->config, err);
 	if (r == 0)
 		r = config_restore_bind(&f->config, &f->given, &f->extra, err);
+	template_bound(&f->from, &f->config, &f->given);
 	return r == 0 ? template_open_disks(&f->from, &f->config, err) : r;
 }
 

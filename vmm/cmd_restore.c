@@ -154,6 +154,7 @@ static int run(int argc, char *const argv[], uint64_t start_ns)
 	}
 	resources_init(&r->res);
 	memset(r->source.disks, 0xff, sizeof(r->source.disks));
+	memset(r->source.shares, 0xff, sizeof(r->source.shares));
 	r->from = (struct snapshot_source){.dir = -1, .memory = -1, .pages = -1};
 	status = restore(r, argc, argv, start_ns);
 	for (unsigned i = 0; i < CONFIG_MAX_DISKS; i++) {

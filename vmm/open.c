@@ -151,14 +151,15 @@ static int open_disks(struct resources *res, const struct vm_config *config, boo
 	return r;
 }
 
-int resources_open_shares(struct resources *res, const struct vm_config *config, struct err *err)
+int resources_open_shares(struct resources *res, const struct vm_config *config, const int *same,
+			  struct err *err)
 {
 	int r = 0;
 
 	for (unsigned i = 0; i < config->share_count && r == 0; i++) {
 		const char *option = i == 0 && config->root.directory ? "--root" : "--share";
 
-		r = share_file_open(&res->shares[i], &config->shares[i], option, err);
+		r = share_file_open(&res->shares[i], &config->shares[i], option, same ? same[i] : -1, err);
 		if (r == 0)
 			res->share_count++;
 	}
@@ -260,7 +261,7 @@ static int open_files(struct resources *res, const struct vm_config *config, boo
 			name_option(err, "--initrd");
 	}
 	if (r == 0)
-		r = resources_open_shares(res, config, err);
+		r = resources_open_shares(res, config, NULL, err);
 	return r == 0 ? open_disks(res, config, lock, err) : r;
 }
 

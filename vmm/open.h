@@ -55,7 +55,9 @@ int resources_open_files(struct resources *ret_res, const struct vm_config *conf
 
 /* For open_restore.c: nothing is open; shared directories; what needs no file of the machine's own. */
 void resources_init(struct resources *ret_res);
-int resources_open_shares(struct resources *res, const struct vm_config *config, struct err *err);
+/* `same`: see share_file_open(), one for each; NULL: any. */
+int resources_open_shares(struct resources *res, const struct vm_config *config, const int *same,
+			  struct err *err);
 int resources_open_host(struct resources *res, const struct vm_config *config, struct err *err);
 
 /* Closes what is open; zeroed and half-open objects are fine. */

@@ -68,7 +68,7 @@ int resources_open_restore(struct resources *ret_res, const struct vm_config *co
 	ret_res->memory = fcntl(source->memory, F_DUPFD_CLOEXEC, 3);
 	if (ret_res->memory < 0)
 		return err_errno(err, -errno, "memory of the snapshot");
-	r = resources_open_shares(ret_res, config, err);
+	r = resources_open_shares(ret_res, config, source->shares, err);
 	if (r == 0)
 		r = open_disks(ret_res, config, extra, source, err);
 	return r == 0 ? resources_open_host(ret_res, config, err) : r;

@@ -17,7 +17,9 @@
 struct restore_source {
 	struct snapshot *snapshot; /* the caller's, here and below */
 	int memory;
-	int disks[CONFIG_MAX_DISKS]; /* the copies, for reading; -1: left out */
+	int disks[CONFIG_MAX_DISKS];   /* the copies, for reading; -1: left out */
+	int shares[CONFIG_MAX_SHARES]; /* what the paths of shares have to lead to still; -1: whatever they do
+					*/
 };
 
 /*

@@ -4,11 +4,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "hull/util.h"
 
+static bool is_same(int a, int b)
+{
+	struct stat x, y;
+
+	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 int share_file_open(struct share_file *ret_file, const struct config_share *share, const char *option,
-		    struct err *err)
+		    int same, struct err *err)
 {
 	/* Whether it may be read is between the guest and its file server: errors there are those of files.
 	 */
@@ -18,6 +26,10 @@ int share_file_open(struct share_file *ret_file, const struct config_share *shar
 		return err_set(err, -ENOTDIR, "%s %s: not a directory", option, share->path);
 	if (fd < 0)
 		return err_errno(err, -errno, "%s %s", option, share->path);
+	if (same >= 0 && !is_same(fd, same)) {
+		fd_close(&fd);
+		return err_set(err, -ESTALE, "%s %s: it is another directory by now", option, share->path);
+	}
 	*ret_file = (struct share_file){.root = fd, .link = -1};
 	return 0;
 }

@@ -12,11 +12,12 @@ struct share_file {
 };
 
 /*
- * Opens the directory that `share` names. The error's line begins with `option` and the path;
- * -ENOTDIR, or the -errno of open(2).
+ * Opens the directory that `share` names. `same`: a descriptor of the directory that it has to be; -1: any.
+ * The error's line begins with `option` and the path; -ENOTDIR, -ESTALE: another one, or the -errno of
+ * open(2).
  */
 int share_file_open(struct share_file *ret_file, const struct config_share *share, const char *option,
-		    struct err *err);
+		    int same, struct err *err);
 
 /* Fine more than once. */
 void share_file_close(struct share_file *file);

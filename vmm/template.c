@@ -23,6 +23,7 @@ void template_init(struct template *t)
 		.take = {.memory = -1, .pages = -1},
 	};
 	memset(t->source.disks, 0xff, sizeof(t->source.disks));
+	memset(t->source.shares, 0xff, sizeof(t->source.shares));
 	memset(t->files, 0xff, sizeof(t->files));
 	memset(t->take.shares, 0xff, sizeof(t->take.shares));
 }
@@ -106,7 +107,7 @@ static int path_of(int fd, char path[static CONFIG_MAX_PATH])
 	return 0;
 }
 
-int template_bind(const struct template *t, struct vm_config *c, struct err *err)
+int template_bind(struct template *t, struct vm_config *c, struct err *err)
 {
 	for (unsigned i = 0; t->vm.link >= 0 && i < c->share_count; i++) {
 		int r = t->take.shares[i] < 0 ? -ENOENT : path_of(t->take.shares[i], c->shares[i].path);
@@ -115,8 +116,22 @@ int template_bind(const struct template *t, struct vm_config *c, struct err *err
 			return err_errno(err, r, "a shared directory of the VM");
 		if (i == 0 && c->root.directory)
 			memcpy(c->root.path, c->shares[i].path, sizeof(c->root.path));
+		/* A guest may put another one in its place, if it has the directory above. */
+		t->source.shares[i] = t->take.shares[i];
 	}
 	return 0;
+}
+
+void template_bound(struct template *t, const struct vm_config *c, const struct vm_config *given)
+{
+	for (unsigned i = 0; i < c->share_count; i++) {
+		bool other = i == 0 && c->root.directory && given->root.path[0];
+
+		for (unsigned k = 0; k < given->share_count; k++)
+			other |= strcmp(given->shares[k].target, c->shares[i].target) == 0;
+		if (other)
+			t->source.shares[i] = -1;
+	}
 }
 
 int template_open_disks(struct template *t, const struct vm_config *c, struct err *err)

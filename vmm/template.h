@@ -34,7 +34,10 @@ int template_open(struct template *t, const char *operand, struct err *err);
  * The shared directories of a running VM are those of its copies: puts them into `config`. Of a snapshot it
  * does nothing: they are the user's to give.
  */
-int template_bind(const struct template *t, struct vm_config *config, struct err *err);
+int template_bind(struct template *t, struct vm_config *config, struct err *err);
+
+/* After config_restore_bind(): directories of `given` take the place of the VM's. */
+void template_bound(struct template *t, const struct vm_config *config, const struct vm_config *given);
 
 /* Finds the copies of the disks that `config` names. */
 int template_open_disks(struct template *t, const struct vm_config *config, struct err *err);

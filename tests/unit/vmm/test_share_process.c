@@ -171,7 +171,8 @@ static void start(struct fx *fx)
 	struct err err = {0};
 
 	for (unsigned i = 0; i < 2; i++)
-		assert_int_equal(share_file_open(&fx->files[i], &fx->config->shares[i], "--share", &err), 0);
+		assert_int_equal(share_file_open(&fx->files[i], &fx->config->shares[i], "--share", -1, &err),
+				 0);
 	assert_int_equal(share_processes_start(&fx->processes, fx->config, fx->files, fx->log_fd, &err), 0);
 	assert_int_equal(fx->processes.count, 2);
 }
@@ -374,18 +375,41 @@ static void test_open(void **state)
 	struct share_file file = {.root = -1, .link = -1};
 	struct err err = {0};
 
-	assert_int_equal(share_file_open(&file, &share, "--share", &err), -ENOENT);
+	assert_int_equal(share_file_open(&file, &share, "--share", -1, &err), -ENOENT);
 	assert_memory_equal(err.msg, "--share /nowhere/at/all", 23);
 	snprintf(share.path, sizeof(share.path), "%s/name", fx->dirs[0]);
-	assert_int_equal(share_file_open(&file, &share, "--root", &err), -ENOTDIR);
+	assert_int_equal(share_file_open(&file, &share, "--root", -1, &err), -ENOTDIR);
 	assert_memory_equal(err.msg, "--root /tmp/", 12);
 	assert_int_equal(file.root, -1);
 	snprintf(share.path, sizeof(share.path), "%s", fx->dirs[0]);
-	assert_int_equal(share_file_open(&file, &share, "--root", &err), 0);
+	assert_int_equal(share_file_open(&file, &share, "--root", -1, &err), 0);
 	assert_int_equal(fcntl(file.root, F_GETFL) & O_PATH, O_PATH);
 	assert_int_equal(fcntl(file.root, F_GETFD), FD_CLOEXEC);
 	share_file_close(&file);
 	share_file_close(&file);
+}
+
+/* A copy has the directories of its original, also when a link to another one lies at the path by then. */
+static void test_open_same(void **state)
+{
+	struct fx *fx = *state;
+	struct config_share share = {.path = ""};
+	struct share_file file = {.root = -1, .link = -1};
+	char link[128];
+	struct err err = {0};
+	int same = open(fx->dirs[0], O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	snprintf(share.path, sizeof(share.path), "%s", fx->dirs[0]);
+	assert_int_equal(share_file_open(&file, &share, "--share", same, &err), 0);
+	share_file_close(&file);
+	snprintf(link, sizeof(link), "%s/link", fx->dirs[0]);
+	assert_int_equal(symlink("/etc", link), 0);
+	snprintf(share.path, sizeof(share.path), "%s", link);
+	assert_int_equal(share_file_open(&file, &share, "--share", same, &err), -ESTALE);
+	assert_non_null(strstr(err.msg, "link: it is another directory by now"));
+	assert_int_equal(file.root, -1);
+	assert_int_equal(unlink(link), 0);
+	close(same);
 }
 
 int main(void)
@@ -399,6 +423,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_failure_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hangs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_open, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_open_same, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("share_process", tests, NULL, NULL);
