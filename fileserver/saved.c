@@ -99,12 +99,15 @@ static int open_file(struct saved_file *f, int fd, uint64_t end)
 
 	*f = (struct saved_file){.fd = fd, .end = end};
 	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	f->end = min_u64(f->end, (uint64_t)st.st_size);
-	f->buf = malloc(BUFFER);
-	return f->buf ? 0 : -ENOMEM;
+		saved_fail(f, -errno);
+	else if (!S_ISREG(st.st_mode))
+		saved_fail(f, -EINVAL);
+	else
+		f->end = min_u64(f->end, (uint64_t)st.st_size);
+	f->buf = f->error == 0 ? malloc(BUFFER) : NULL;
+	if (!f->buf)
+		saved_fail(f, -ENOMEM);
+	return f->error;
 }
 
 /* ---- the whole ---- */

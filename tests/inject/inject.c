@@ -154,7 +154,8 @@ static bool fails(const char *name, unsigned long detail, int error)
 		return false;
 	__atomic_store_n(&table->fired, 1, __ATOMIC_RELEASE);
 	if (table->error == INJECT_CRASH)
-		*(volatile int *)0 = 0; /* cppcheck-suppress nullPointer ; it is meant */
+		/* cppcheck-suppress nullPointer ; it is meant */
+		*(volatile int *)0 = 0; /* NOLINT(clang-analyzer-core.NullDereference) */
 	errno = table->error ? (int)table->error : error;
 	return true;
 }
@@ -193,6 +194,7 @@ __attribute__((constructor)) static void set_up(void)
 
 /* ---- functions that stand before those of the C library ---- */
 
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a declaration */
 #define REAL(name) __typeof__(name) *real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
 
 /* One that returns `type`, and `failed` with errno `error`. `parameters` and `arguments` in parentheses. */

@@ -224,7 +224,7 @@ static bool fx_open(struct fx *fx)
 {
 	struct block_backend *base = NULL, *top = NULL;
 
-	if (make_raw(fx, 0, &base) < 0)
+	if (make_raw(fx, 0, &base) < 0 || !base)
 		return false;
 	if (make_raw(fx, 1, &top) < 0) {
 		loop_lock(&fx->loop);

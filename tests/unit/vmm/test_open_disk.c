@@ -241,7 +241,8 @@ static void test_no_scratch(void **state)
 static void test_scratch_dir(void **state)
 {
 	struct fx *fx = *state;
-	char *old = getenv("TMPDIR") ? strdup(getenv("TMPDIR")) : NULL;
+	const char *was = getenv("TMPDIR");
+	char *old = was ? strdup(was) : NULL;
 
 	setenv("TMPDIR", fx->dir, 1);
 	assert_string_equal(scratch_dir(), fx->dir);
