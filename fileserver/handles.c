@@ -45,7 +45,8 @@ static int new_slot(struct handles *t, uint32_t *ret_index)
 
 	if (t->slot_count == t->slot_cap) {
 		uint32_t cap = t->slot_cap ? 2 * t->slot_cap : 64;
-		struct slot **slots = realloc(t->slots, cap * sizeof(struct slot *));
+		struct slot **slots = block_grow(t->slots, t->slot_count * sizeof(struct slot *),
+						 cap * sizeof(struct slot *));
 
 		if (!slots)
 			return -ENOMEM;

@@ -314,7 +314,7 @@ static int make_slots(const struct fs *fs, uint32_t index)
 		cap *= 2;
 	if (cap == t->slot_cap)
 		return 0;
-	slots = realloc(t->slots, cap * sizeof(*slots));
+	slots = block_grow(t->slots, t->slot_count * sizeof(*slots), cap * sizeof(*slots));
 	if (!slots)
 		return -ENOMEM;
 	t->slots = slots;

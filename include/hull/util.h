@@ -108,6 +108,12 @@ uint64_t monotonic_ns(void);
  */
 size_t text_escape(char *out, size_t cap, const char *text, size_t len);
 
+/*
+ * The `used` bytes at `old` (NULL: none) in a block of `size`, and `old` freed. NULL: no memory, and `old` is
+ * as it was. Confined threads do not use realloc(): of large blocks it makes a call of its own, mremap(2).
+ */
+void *block_grow(void *old, size_t used, size_t size);
+
 /* Closes *fd when it is >= 0 and sets it to -1. errno is kept. */
 void fd_close(int *fd);
 

@@ -148,12 +148,9 @@ static int make_room(struct snapshot_writer *w, size_t len)
 		cap *= 2;
 	if (cap == w->cap)
 		return 0;
-	/* Not realloc(), which makes a call of its own, mremap(2), where there is a filter of calls. */
-	bytes = malloc(cap);
+	bytes = block_grow(w->bytes, w->len, cap);
 	if (!bytes)
 		return err_errno(&w->err, -ENOMEM, "a snapshot's state");
-	memcpy(bytes, w->bytes, w->len);
-	free(w->bytes);
 	w->bytes = bytes;
 	w->cap = cap;
 	return 0;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -80,6 +81,18 @@ int fd_make_read_only(int *fd)
 int fd_stat(int fd, struct stat *ret_stat)
 {
 	return (int)syscall(SYS_fstat, fd, ret_stat);
+}
+
+void *block_grow(void *old, size_t used, size_t size)
+{
+	void *block = malloc(size);
+
+	if (!block)
+		return NULL;
+	if (used > 0)
+		memcpy(block, old, used);
+	free(old);
+	return block;
 }
 
 void fd_close(int *fd)
