@@ -168,12 +168,12 @@ def outside(args, arguments):
                 module(suite).prepare(args)
             begin = time.monotonic()
             file = work + "/out/figures.json"
-            where = ["--native"] if native else [*module(suite).box(args), *(["--icount"] if args.icount else [])]
-            command = [BOX, *where, "--out", work + "/out", "--env", "HULL=" + hull, "--", TOP + "/scripts/bench", "--here", file,
-                       *arguments]
-            # The last words win: one suite at a time.
-            command += ["--suite-only", suite]
-            code = subprocess.run(command, check=False).returncode
+            wanted = module(suite).box(args)
+            where = ["--native"] if native else [*(wanted or ()), *(["--icount"] if args.icount else [])]
+            # The last words say which suite: one at a time.
+            command = [BOX, *where, "--out", work + "/out", "--env", "HULL=" + hull, "--", TOP + "/scripts/bench", "--here",
+                       file, *arguments, "--suite-only", suite]
+            code = subprocess.run(command, check=False).returncode if wanted is not None else 0
             if os.path.exists(file):
                 found = records.load(file)
                 os.unlink(file)
