@@ -26,9 +26,11 @@ printed as tables: median (smallest, largest) = ratio to the best peer. Counts r
 """
 import argparse
 import datetime
+import glob
 import importlib
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -52,6 +54,13 @@ class Bench:
     def __init__(self, args, suite, record, scratch):
         self.args, self.suite, self.record, self.scratch = args, suite, record, scratch
         self.rows = {}
+        self.kernel = None
+
+    def cloud(self):
+        """The path of Debian's cloud kernel, copied to tmpfs."""
+        if not self.kernel:
+            self.kernel = shutil.copy(vmm.kernel_file("cloud"), self.scratch + "/cloud")
+        return self.kernel
 
     def note(self, text):
         print(f"# {self.suite}: {text}", file=sys.stderr, flush=True)
@@ -109,7 +118,7 @@ def parse(arguments):
                         help="the emulated host has one CPU whose clock counts instructions: a million a millisecond")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="see above; several times")
     parser.add_argument("--only", action="append", metavar="VMM", help="of the VMMs only this one; several times")
-    parser.add_argument("--kernel", metavar="BZIMAGE", help="in the place of Debian's cloud kernel")
+    parser.add_argument("--kernel", metavar="DIR", help="in the place of Debian's cloud kernel: a directory as scripts/kernel makes")
     parser.add_argument("--memory", type=int, default=256, metavar="MIB", help="of guests that boot (256)")
     parser.add_argument("--seconds", type=int, default=3, metavar="S", help="block, net: of each job (3)")
     parser.add_argument("--json", metavar="FILE", help="write all figures to FILE")
@@ -130,7 +139,7 @@ def parse(arguments):
     args.suite = args.suite or list(SUITES)
     args.runs = args.runs or (1 if args.quick else 2 if args.icount else 3)
     if args.kernel:
-        args.kernel = os.path.abspath(args.kernel)
+        vmm.use_kernel(args.kernel)
     try:
         for peer in args.peer:
             vmm.add_peer(peer)
@@ -139,9 +148,31 @@ def parse(arguments):
     return args
 
 
+def take_programs(directory):
+    """Copies the VMMs and their libraries to a directory on tmpfs, from which they are run: in the emulated host each
+    file that is opened asks the machine outside, and a program with a hundred libraries would seem slow."""
+    os.makedirs(directory + "/bin")
+    os.makedirs(directory + "/lib")
+    for program in filter(None, (vmm.HULL, *map(shutil.which, ("qemu-system-x86_64", "lkvm")))):
+        shutil.copy(program, directory + "/bin")
+        told = subprocess.run(["ldd", program], check=False, stdout=subprocess.PIPE, text=True).stdout
+        for library in re.findall(r"=> (/\S+)", told):
+            if not os.path.exists(f"{directory}/lib/{os.path.basename(library)}"):
+                shutil.copy(library, directory + "/lib")
+    # QEMU looks for its firmware beside itself.
+    for name in ("qemu", "seabios"):
+        os.makedirs(f"{directory}/share/{name}")
+        for file in glob.glob(f"/usr/share/{name}/*.bin") + glob.glob(f"/usr/share/{name}/qboot.rom"):
+            shutil.copy(file, f"{directory}/share/{name}")
+    vmm.HULL = f"{directory}/bin/{os.path.basename(vmm.HULL)}"
+    os.environ.update(PATH=f"{directory}/bin:{os.environ['PATH']}", LD_LIBRARY_PATH=directory + "/lib", HULL=vmm.HULL)
+
+
 def inside(args):
     """On a KVM that runs stock kernels: measures, and writes the figures to the file of --here."""
     record = records.Record()
+    if os.environ.get("HULL_BOX") and not any(getattr(module(suite), "IN_PLACE", False) for suite in args.suite):
+        take_programs(tempfile.mkdtemp(prefix="hull-programs-", dir=os.environ.get("TMPDIR")))
     for suite in args.suite:
         scratch = tempfile.mkdtemp(prefix="hull-bench-", dir=os.environ.get("TMPDIR"))
         try:

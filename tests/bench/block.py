@@ -116,7 +116,7 @@ def measure(command, names, scratch):
 
 def run(bench):
     args = bench.args
-    kernel = shutil.copy(args.kernel or vmm.kernel_file("cloud"), bench.scratch + "/vmlinuz")
+    kernel = bench.cloud()
     tools = shutil.copy(TOP + "/build/guest/tools.ext4", bench.scratch + "/tools")
     with open(bench.scratch + "/task", "w") as file:
         file.write(task(jobs(args), args.seconds))

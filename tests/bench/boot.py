@@ -9,7 +9,6 @@ is, by hull's timeline; the guest need not come up there.
 import os
 import re
 import shutil
-import signal
 import statistics
 import subprocess
 import tempfile
@@ -115,7 +114,7 @@ class Case:
 def kernel_part(case, file, traced):
     def part(bench):
         args = bench.args
-        kernel = shutil.copy(file(args), bench.scratch + "/" + case)
+        kernel = shutil.copy(file(), f"{bench.scratch}/{case}.kernel")
         guest = Guest(kernel, [bench.initrd], args.memory)
         same = Case(bench, case, guest, bench.vmms())
         same.clock(args.runs)
@@ -152,7 +151,7 @@ def compared(bench, small, large, metric):
     """The same guest, small and large; metric: what the ratio of their times is called."""
     cases = []
     for name, size in (small, large):
-        guest = Guest(vmm.kernel_file("cloud"), [bench.initrd], **size)
+        guest = Guest(bench.cloud(), [bench.initrd], **size)
         cases.append(Case(bench, name, guest, bench.vmms()))
     for _ in range(bench.args.runs):
         for case in cases:
@@ -177,7 +176,7 @@ def growth(bench):
 def vms(bench):
     """One VM after the other, all of which stay; each is timed until it is up."""
     number = min(bench.args.vms, 5) if bench.args.quick else bench.args.vms
-    guest = Guest(vmm.kernel_file("cloud"), [initrd.build(bench.scratch + "/wait.cpio", "-DWAIT")], 128)
+    guest = Guest(bench.cloud(), [initrd.build(bench.scratch + "/wait.cpio", "-DWAIT")], 128)
     chosen = {name: make for name, make in bench.vmms().items() if name in ("hull", "qemu-microvm")}
     for name, make in chosen.items():
         machines, times, memory = [], [], [host.available()]
@@ -247,11 +246,11 @@ def entries(args, record, note, case, kernel):
 
 
 PARTS = {
-    "cloud": kernel_part("cloud", lambda args: args.kernel or vmm.kernel_file("cloud"), True),
-    "vmlinux": kernel_part("vmlinux", lambda args: vmm.elf_file(vmm.kernel_dir("cloud")), False),
+    "cloud": kernel_part("cloud", lambda: vmm.kernel_file("cloud"), True),
+    "vmlinux": kernel_part("vmlinux", lambda: vmm.elf_file(vmm.kernel_dir("cloud")), False),
     "smp": smp,
     "growth": growth,
-    "generic": kernel_part("generic", lambda args: vmm.kernel_file("generic"), False),
+    "generic": kernel_part("generic", lambda: vmm.kernel_file("generic"), False),
     "vms": vms,
     "here": here,
 }

@@ -4,7 +4,6 @@
 The guest (Debian's cloud kernel, busybox) writes --size KiB of lines of 80 bytes; the VMM's output is read as fast as it
 comes. Columns are per byte.
 """
-import shutil
 import time
 
 import host
@@ -33,15 +32,13 @@ def prepare(args):
 
 
 def run(bench):
-    kernel = bench.args.kernel or vmm.kernel_file("cloud")
     with open(bench.scratch + "/task", "w") as file:
         file.write(TASK)
     shell('make_guest "$1/guest.cpio" "$2" virtio_pci virtio_mmio virtio_console; make_task "$1/task.cpio" <"$1/task"',
           bench.scratch, vmm.kernel_dir("cloud"))
-    kernel = shutil.copy(kernel, bench.scratch + "/vmlinuz")
     initrds = [bench.scratch + "/guest.cpio", bench.scratch + "/task.cpio"]
     for case, console in (("ttyS0", "serial"), ("hvc0", "virtio")):
-        guest = Guest(kernel, initrds, console=console)
+        guest = Guest(bench.cloud(), initrds, console=console)
         for name, make in bench.vmms().items():
             rows = bench.repeat(f"{case}: {name}", lambda: measure(make(guest), bench.scratch))
             for metric in ("exits to user space", "exits", "system calls", "page faults"):

@@ -17,6 +17,7 @@ from vmm import Guest, Machine
 NAME = "memory"
 TAP = "tap79"
 MEMORY = 128
+IN_PLACE = True  # the VMMs run from where they are installed, and share libraries with whoever else runs
 
 
 def box(args):
@@ -34,7 +35,7 @@ def run(bench):
     subprocess.run(["ip", "tuntap", "add", "mode", "tap", "name", TAP, "vnet_hdr"], check=True)
     try:
         wait = initrd.build(bench.scratch + "/wait.cpio", "-DWAIT")
-        bare = Guest(bench.args.kernel or vmm.kernel_file("cloud"), [wait], MEMORY)
+        bare = Guest(bench.cloud(), [wait], MEMORY)
         full = Guest(bare.kernel, [wait], MEMORY, disk=disk, tap=TAP)
         for name, make in bench.vmms().items():
             for case, guest in (("128 MiB", bare), ("128 MiB, disk, NIC", full)):

@@ -156,7 +156,7 @@ def run(bench):
     subprocess.run(f"ip tuntap add mode tap name {TAP} vnet_hdr && ip addr add {HOST}/24 dev {TAP} && "
                    f"ip link set {TAP} up && ip addr add {SERVER}/32 dev lo", shell=True, check=True)
     try:
-        kernel = shutil.copy(args.kernel or vmm.kernel_file("cloud"), bench.scratch + "/vmlinuz")
+        kernel = bench.cloud()
         tools = shutil.copy(TOP + "/build/guest/tools.ext4", bench.scratch + "/tools")
         with open(bench.scratch + "/task", "w") as file:
             file.write(task(args.seconds))

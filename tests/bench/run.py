@@ -33,7 +33,7 @@ def prepare(args):
 
 def run(bench):
     directory = vmm.kernel_dir("cloud")
-    paths = {"kernel": shutil.copy(vmm.kernel_file("cloud"), bench.scratch + "/vmlinuz"), "elf": vmm.elf_file(directory),
+    paths = {"kernel": bench.cloud(), "elf": shutil.copy(vmm.elf_file(directory), bench.scratch + "/vmlinux"),
              "initrd": shares.make_initrd(directory, "", bench.scratch)}
     os.environ["HULL_MODULES"] = directory
     os.chmod(bench.scratch, 0o755)

@@ -187,7 +187,7 @@ def run(bench):
     args, scratch = bench.args, bench.scratch
     sizes = args.ram or ([128] if args.quick else [128, 512, 4096])
     copies = args.copies or ([1, 3] if args.quick else [1, 10, 50])
-    paths = {"kernel": shutil.copy(args.kernel or vmm.kernel_file("cloud"), scratch + "/vmlinuz"), "qmp": scratch + "/qmp",
+    paths = {"kernel": bench.cloud(), "qmp": scratch + "/qmp",
              "initrds": [scratch + "/guest.cpio", scratch + "/task.cpio"]}
     with open(scratch + "/task", "w") as file:
         file.write(TASK.format(touched=args.touched))

@@ -52,8 +52,16 @@ def words(guest=None):
     return _words[console]
 
 
+_other = {}
+
+
+def use_kernel(directory):
+    """Of --kernel: takes the place of Debian's cloud kernel."""
+    _other["cloud"] = os.path.abspath(directory)
+
+
 def kernel_dir(flavour):
-    return f"{TOP}/build/kernels/{flavour}"
+    return _other.get(flavour, f"{TOP}/build/kernels/{flavour}")
 
 
 def kernel_file(flavour):
@@ -66,7 +74,8 @@ def elf_file(directory):
 
 
 def prepare_kernel(flavour):
-    subprocess.run([TOP + "/scripts/kernel", flavour], check=True, stdout=subprocess.DEVNULL)
+    if flavour not in _other:
+        subprocess.run([TOP + "/scripts/kernel", flavour], check=True, stdout=subprocess.DEVNULL)
 
 
 def prepare_elf(directory):
