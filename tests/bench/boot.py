@@ -50,12 +50,16 @@ def run(bench):
 
 
 class Case:
-    """A guest that all VMMs boot in turns; each of them that fails is left out."""
+    """A guest that all VMMs boot in turns; one that fails is left out."""
 
     def __init__(self, bench, name, guest, vmms, peer=True):
         self.bench, self.name, self.guest, self.peer = bench, name, guest, peer
-        self.vmms = {name: make for name, make in vmms.items() if self.attempt(name, self.once, make)}
-        self.times = {name: [] for name in self.vmms}
+        self.vmms = dict(vmms)
+        self.times = {name: [] for name in vmms}
+        # Those that may have a cache of kernels fill it.
+        for name in [name for name in vmms if not name.startswith("qemu")]:
+            if not self.attempt(name, self.once, vmms[name]):
+                del self.vmms[name]
 
     def attempt(self, name, what, *arguments):
         try:
@@ -66,7 +70,7 @@ class Case:
             return False
 
     def once(self, make, env=None):
-        """Milliseconds from exec to exit. The first of all is for the caches."""
+        """Milliseconds from exec to exit."""
         out = self.bench.scratch + "/out"
         begin, end, _ = host.run(make(self.guest), out, env)
         host.check_output(out, initrd.UP)
@@ -83,6 +87,7 @@ class Case:
         for name, times in self.times.items():
             self.bench.note(f"{self.name}: {name}: {[round(t) for t in times]} ms")
             self.add(name, "time", "ms", times)
+        self.vmms = {name: make for name, make in self.vmms.items() if self.times[name]}
 
     def count(self, runs):
         for name, make in self.vmms.items():
@@ -111,18 +116,20 @@ class Case:
             self.bench.record.add(NAME, self.name + ": exits by reason", name, kind, "", [number], peer=False)
 
 
-def kernel_part(case, file, traced):
+def kernel_part(case, file, whole=True):
+    """whole: with counts, a trace, and plain words."""
     def part(bench):
         args = bench.args
         kernel = shutil.copy(file(), f"{bench.scratch}/{case}.kernel")
         guest = Guest(kernel, [bench.initrd], args.memory)
         same = Case(bench, case, guest, bench.vmms())
         same.clock(args.runs)
-        same.count(1 if args.icount else args.runs)
-        same.trace(kinds=traced)
+        if whole:
+            same.count(1 if args.icount else args.runs)
+            same.trace(kinds=case == "cloud")
         if case == "cloud":
             cold(bench, same)
-        if not args.quick:
+        if whole and not args.quick:
             guest = Guest(kernel, [bench.initrd], args.memory, plain=True)
             plain = Case(bench, case + ", plain words", guest, bench.vmms())
             plain.clock(max(args.runs - 1, 1))
@@ -147,12 +154,17 @@ def cold(bench, same):
 # --- growth ------------------------------------------------------------------------
 
 
+def without_q35(bench):
+    """Where the other QEMU says enough."""
+    return {name: make for name, make in bench.vmms().items() if name != "qemu-q35"}
+
+
 def compared(bench, small, large, metric):
     """The same guest, small and large; metric: what the ratio of their times is called."""
     cases = []
     for name, size in (small, large):
         guest = Guest(bench.cloud(), [bench.initrd], **size)
-        cases.append(Case(bench, name, guest, bench.vmms()))
+        cases.append(Case(bench, name, guest, without_q35(bench)))
     for _ in range(bench.args.runs):
         for case in cases:
             for name, make in case.vmms.items():
@@ -177,8 +189,7 @@ def vms(bench):
     """One VM after the other, all of which stay; each is timed until it is up."""
     number = min(bench.args.vms, 5) if bench.args.quick else bench.args.vms
     guest = Guest(bench.cloud(), [initrd.build(bench.scratch + "/wait.cpio", "-DWAIT")], 128)
-    chosen = {name: make for name, make in bench.vmms().items() if name in ("hull", "qemu-microvm")}
-    for name, make in chosen.items():
+    for name, make in without_q35(bench).items():
         machines, times, memory = [], [], [host.available()]
         try:
             for _ in range(number):
@@ -246,11 +257,11 @@ def entries(args, record, note, case, kernel):
 
 
 PARTS = {
-    "cloud": kernel_part("cloud", lambda: vmm.kernel_file("cloud"), True),
-    "vmlinux": kernel_part("vmlinux", lambda: vmm.elf_file(vmm.kernel_dir("cloud")), False),
+    "cloud": kernel_part("cloud", lambda: vmm.kernel_file("cloud")),
+    "vmlinux": kernel_part("vmlinux", lambda: vmm.elf_file(vmm.kernel_dir("cloud"))),
     "smp": smp,
     "growth": growth,
-    "generic": kernel_part("generic", lambda: vmm.kernel_file("generic"), False),
+    "generic": kernel_part("generic", lambda: vmm.kernel_file("generic"), whole=False),
     "vms": vms,
     "here": here,
 }

@@ -114,7 +114,7 @@ def hull(guest):
 def qemu(machine, kernel, initrds, memory, line, more=(), serial=True):
     """What every QEMU of the bench has in common."""
     return ["qemu-system-x86_64", "-M", machine, "-accel", "kvm", "-cpu", "host", "-m", f"{memory}M", "-nodefaults",
-            "-no-user-config", "-display", "none", "-no-reboot", *(["-serial", "stdio"] if serial else []),
+            "-name", "bench,debug-threads=on", "-no-user-config", "-display", "none", "-no-reboot", *(["-serial", "stdio"] if serial else []),
             "-kernel", kernel, "-initrd", join(initrds), "-append", line, *more]
 
 
