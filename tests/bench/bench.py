@@ -118,14 +118,16 @@ def parse(arguments):
                         help="the emulated host has one CPU whose clock counts instructions: a million a millisecond")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="see above; several times")
     parser.add_argument("--only", action="append", metavar="VMM", help="of the VMMs only this one; several times")
-    parser.add_argument("--kernel", metavar="DIR", help="in the place of Debian's cloud kernel: a directory as scripts/kernel makes")
+    parser.add_argument("--kernel", metavar="DIR",
+                        help="in the place of Debian's cloud kernel: a directory as scripts/kernel makes")
     parser.add_argument("--memory", type=int, default=256, metavar="MIB", help="of guests that boot (256)")
     parser.add_argument("--seconds", type=int, default=3, metavar="S", help="block, net: of each job (3)")
     parser.add_argument("--json", metavar="FILE", help="write all figures to FILE")
     parser.add_argument("--record", metavar="NAME", help="keep them as docs/performance/DATE-NAME.json and make its page anew;"
                         " cases that a record of this day and name has already are replaced")
     parser.add_argument("--note", default="", help="with --record: what a reader should know of this run")
-    parser.add_argument("--page", action="store_true", help="only make docs/performance/index.html and the tables of docs/performance.md from the records")
+    parser.add_argument("--page", action="store_true",
+                        help="only make docs/performance/index.html and the tables of docs/performance.md from the records")
     parser.add_argument("--show", action="append", metavar="FILE",
                         help="measure nothing, take the figures of such a file: tables and goals, or --record; several times")
     parser.add_argument("--here", metavar="FILE", help=argparse.SUPPRESS)

@@ -114,8 +114,8 @@ def hull(guest):
 def qemu(machine, kernel, initrds, memory, line, more=(), serial=True):
     """What every QEMU of the bench has in common."""
     return ["qemu-system-x86_64", "-M", machine, "-accel", "kvm", "-cpu", "host", "-m", f"{memory}M", "-nodefaults",
-            "-name", "bench,debug-threads=on", "-no-user-config", "-display", "none", "-no-reboot", *(["-serial", "stdio"] if serial else []),
-            "-kernel", kernel, "-initrd", join(initrds), "-append", line, *more]
+            "-no-user-config", "-display", "none", "-no-reboot", "-name", "bench,debug-threads=on",
+            *(["-serial", "stdio"] if serial else []), "-kernel", kernel, "-initrd", join(initrds), "-append", line, *more]
 
 
 def _qemu_guest(machine, guest, bus):
