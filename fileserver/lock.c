@@ -188,7 +188,7 @@ static int try_record(struct locks *locks, const struct handle *h, const struct 
 	}
 	if (!o) {
 		r = lock_owner_add(locks, in->owner, h->nodeid, &st, &o);
-		if (r < 0)
+		if (!o)
 			return r;
 		made = true;
 	}
