@@ -122,7 +122,7 @@ def kernel_part(case, file, whole=True):
         args = bench.args
         kernel = shutil.copy(file(), f"{bench.scratch}/{case}.kernel")
         guest = Guest(kernel, [bench.initrd], args.memory)
-        same = Case(bench, case, guest, bench.vmms())
+        same = Case(bench, case, guest, bench.vmms() if whole else without_q35(bench))
         same.clock(args.runs)
         if whole:
             same.count(1 if args.icount else args.runs)

@@ -175,6 +175,7 @@ class Machine:
                                         pass_fds=pass_fds, env=env)
         self.deadline = time.monotonic() + LIMIT
         self.buffer = b""
+        self.received = 0  # bytes
 
     def wait_for(self, pattern):
         while True:
@@ -189,6 +190,7 @@ class Machine:
                 self.log.seek(0)
                 raise RuntimeError(f"the guest went away: {self.buffer[-300:]!r} {self.log.read()[-300:]!r}")
             self.buffer += data
+            self.received += len(data)
 
     def say(self, text):
         self.process.stdin.write(text)
