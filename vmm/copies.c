@@ -225,6 +225,11 @@ static int failed(struct copy *copy, struct err *err)
 	return err_set(err, -EREMOTEIO, "%s: %s", copy->name, *start ? start : "it did not start");
 }
 
+static int interrupted(struct err *err)
+{
+	return err_set(err, -EINTR, "interrupted: no copy is left");
+}
+
 static int wait_ready(struct copy *copy, int signals, uint64_t deadline_ns, struct err *err)
 {
 	struct pollfd fds[] = {{.fd = copy->ready, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
@@ -240,7 +245,7 @@ static int wait_ready(struct copy *copy, int signals, uint64_t deadline_ns, stru
 	if (n == 0)
 		return err_set(err, -ETIMEDOUT, "%s does not start", copy->name);
 	if (fds[1].revents)
-		return err_set(err, -EINTR, "interrupted: no copy is left");
+		return interrupted(err);
 	if (read(copy->ready, &byte, 1) != 1)
 		return failed(copy, err);
 	fd_close(&copy->ready);
@@ -322,8 +327,12 @@ static int start_all(struct copies *c, int signals, struct err *err)
 	}
 	for (unsigned i = 0; i < c->count && r == 0; i++)
 		r = wait_ready(&c->list[i], signals, deadline_ns, err);
-	for (unsigned i = 0; i < c->count && r == 0 && order->config->agent; i++)
-		r = identify(order, &c->list[i], deadline_ns, err);
+	for (unsigned i = 0; i < c->count && r == 0 && order->config->agent; i++) {
+		struct pollfd asked = {.fd = signals, .events = POLLIN};
+
+		r = poll(&asked, 1, 0) == 1 ? interrupted(err)
+					    : identify(order, &c->list[i], deadline_ns, err);
+	}
 	/* One byte that all see: whenever this process is killed, all go on or none does. */
 	if (r == 0 && order->outlive && write(c->word[1], "", 1) != 1)
 		r = err_errno(err, -errno, "copies");
