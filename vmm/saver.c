@@ -33,6 +33,7 @@ struct saver {
 	pthread_cond_t changed;
 	int link;    /* lock, here and below; -1: nothing to do */
 	int serving; /* the link of the snapshot that is being made; -1: none */
+	bool told;   /* who wants that one has the answer, and may be gone: another may come */
 	bool quit;
 };
 
@@ -215,10 +216,20 @@ static int save_all(struct machine *m, struct order *o, struct err *err)
 
 /* ---- the order of things ---- */
 
-static void send_done(const struct order *o, int error, const struct err *err)
+/* Before he is: his next one may be quicker than what is left to do here. */
+static void set_told(struct saver *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->told = true;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void send_done(struct saver *s, const struct order *o, int error, const struct err *err)
 {
 	struct save_message done = {.kind = SAVE_DONE, .error = error, .bytes = o->bytes};
 
+	if (error < 0 || !(o->go.flags & SAVE_HOLD))
+		set_told(s);
 	if (error < 0)
 		snprintf(done.text, sizeof(done.text), "%.*s", SAVE_TEXT - 1, err->msg);
 	(void)save_link_send(o->link, &done, NULL, 0, PATIENCE_MS);
@@ -229,16 +240,16 @@ static void hold(const struct order *o)
 {
 	struct save_message message;
 	int fds[2];
-	unsigned count;
+	unsigned count = 0;
 
-	if (save_link_receive(o->link, &message, fds, &count, HOLD_MS) < 0)
-		return;
+	(void)save_link_receive(o->link, &message, fds, &count, HOLD_MS);
 	while (count > 0)
 		fd_close(&fds[--count]);
 }
 
-static void serve(struct machine *m, int link)
+static void serve(struct saver *s, int link)
 {
+	struct machine *m = s->machine;
 	struct order o = {.link = link, .state = -1, .memory = -1, .pages = -1};
 	struct err err = {0};
 	uint64_t start;
@@ -251,16 +262,17 @@ static void serve(struct machine *m, int link)
 		r = machine_freeze(m, &err);
 		if (r == 0)
 			r = save_all(m, &o, &err);
-		send_done(&o, r, &err);
+		send_done(s, &o, r, &err);
 		if (r == 0 && (o.go.flags & SAVE_HOLD))
 			hold(&o);
+		set_told(s);
 		machine_thaw(m);
 		log_line(m->log, LOG_INFO,
 			 "snapshot: %s, %llu KiB of memory, the machine stood still for %.1f ms",
 			 r < 0 ? "failed" : "made", (unsigned long long)(o.bytes >> 10),
 			 (double)(monotonic_ns() - start) / 1e6);
 	} else {
-		send_done(&o, r, &err);
+		send_done(s, &o, r, &err);
 	}
 	order_finish(&o);
 }
@@ -281,8 +293,9 @@ static void run(void *arg)
 		}
 		s->link = -1;
 		s->serving = link;
+		s->told = false;
 		pthread_mutex_unlock(&s->lock);
-		serve(s->machine, link);
+		serve(s, link);
 		pthread_mutex_lock(&s->lock);
 		fd_close(&s->serving);
 	}
@@ -325,7 +338,7 @@ int saver_start(struct saver *s, struct err *err)
 void saver_take(struct saver *s, int link)
 {
 	pthread_mutex_lock(&s->lock);
-	if (s->serving >= 0 || s->link >= 0 || s->quit) {
+	if ((s->serving >= 0 && !s->told) || s->link >= 0 || s->quit) {
 		fd_close(&link);
 	} else {
 		s->link = link;

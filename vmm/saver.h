@@ -20,8 +20,9 @@ int saver_create(struct saver **ret_saver, struct machine *machine, struct err *
 /* Starts the thread, and waits until it has its filter. */
 int saver_start(struct saver *saver, struct err *err);
 
-/* A link to who wants a snapshot; it is taken over. One that comes while another is made is closed. Any
- * thread.
+/*
+ * A link to who wants a snapshot; it is taken over. One that comes while another is made is closed; once
+ * that one has its answer, and does not hold the machine, the next waits for its turn. Any thread.
  */
 void saver_take(struct saver *saver, int link);
 

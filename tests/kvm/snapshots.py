@@ -389,7 +389,12 @@ def link_of(name):
     for level, kind, bytes_ in data:
         check((level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS), 'control data')
         fds.frombytes(bytes_[:4])
-    return socket.socket(fileno=fds[0]), json.loads(text)
+    link = socket.socket(fileno=fds[0])
+    # What the machine is given, a file: the supervisor's first word.
+    data, ancillary, _, _ = link.recvmsg(4096, socket.CMSG_LEN(4))
+    equal(struct.unpack('=I', data[:4])[0], 9, 'first message')
+    os.close(array.array('i', ancillary[0][2][:4])[0])
+    return link, json.loads(text)
 
 
 @test('snapshot-two-at-once', heavy=True)

@@ -9,8 +9,8 @@
 . "$root/tests/lib/initramfs.sh"
 
 hull=${HULL:-$root/build/hull}
-# How long a boot may take: minutes only where all is emulated and busy.
-limit=180
+# How long a boot may take, in seconds: minutes only where all is emulated and busy.
+limit=${HULL_LIMIT:-180}
 
 # --- running a guest -------------------------------------------------------
 
