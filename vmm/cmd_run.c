@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* hull run: parse, open, decode, then supervisor and worker. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,27 +99,40 @@ static int start(const struct vm_config *config, struct resources *res, struct s
 	return supervise(config, res, report, shares);
 }
 
-static int run(int argc, char *const argv[], uint64_t start_ns)
+static int run_parsed(const struct vm_config *config, uint64_t start_ns)
 {
 	struct share_processes shares = {0};
 	struct report *report = NULL;
 	struct resources res;
-	struct vm_config config;
 	struct err err = {0};
 	int status;
 
-	if (config_parse(argc - 1, argv + 1, &config, &err) < 0 || root_kind_look(&config, &err) < 0)
-		return fail(&err);
-	if (config.dry_run)
-		return dry_run(&config);
 	if (report_create(&report, &err) < 0)
 		return fail(&err);
 	report->phase_ns[PHASE_START] = start_ns;
 	report_phase(report, PHASE_PARSE);
-	status = start(&config, &res, &shares, report);
+	status = start(config, &res, &shares, report);
 	resources_close(&res); /* and so the links to the file servers */
 	share_processes_wait(&shares, shares_patience_ns);
 	report_destroy(report);
+	return status;
+}
+
+static int run(int argc, char *const argv[], uint64_t start_ns)
+{
+	struct vm_config *config = calloc(1, sizeof(*config));
+	struct err err = {0};
+	int status;
+
+	if (!config)
+		err_errno(&err, -ENOMEM, "configuration");
+	if (!config || config_parse(argc - 1, argv + 1, config, &err) < 0 || root_kind_look(config, &err) < 0)
+		status = fail(&err);
+	else if (config->dry_run)
+		status = dry_run(config);
+	else
+		status = run_parsed(config, start_ns);
+	free(config);
 	return status;
 }
 

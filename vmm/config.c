@@ -234,16 +234,14 @@ static const struct config_option rows[] = {
 
 void config_set_defaults(struct vm_config *c)
 {
-	*c = (struct vm_config){
-		.cpus = 1,
-		.memory = CONFIG_DEFAULT_MEMORY,
-		.console = CONSOLE_SERIAL,
-		.balloon = {.on = true},
-		.watchdog = WATCHDOG_NONE,
-		.sandbox = {.mode = SANDBOX_ON, .uid = CONFIG_DEFAULT_UID},
-		.grace_ns = CONFIG_DEFAULT_GRACE_NS,
-		.log_level = LOG_WARN,
-	};
+	c->cpus = 1;
+	c->memory = CONFIG_DEFAULT_MEMORY;
+	c->console = CONSOLE_SERIAL;
+	c->balloon.on = true;
+	c->watchdog = WATCHDOG_NONE;
+	c->sandbox = (struct config_sandbox){.mode = SANDBOX_ON, .uid = CONFIG_DEFAULT_UID};
+	c->grace_ns = CONFIG_DEFAULT_GRACE_NS;
+	c->log_level = LOG_WARN;
 	snprintf(c->name, sizeof(c->name), "hull-%ld", (long)getpid());
 }
 
@@ -304,17 +302,12 @@ static int finish(struct vm_config *c, struct err *err)
 	return check_combinations(c, err);
 }
 
-int config_parse(int argc, char *const argv[], struct vm_config *ret_config, struct err *err)
+int config_parse(int argc, char *const argv[], struct vm_config *config, struct err *err)
 {
 	static const struct config_options options = {rows, ARRAY_SIZE(rows), "run"};
-	struct vm_config config;
 	int r;
 
-	config_set_defaults(&config);
-	r = config_take_words(&options, argc, argv, NULL, &config, err);
-	if (r == 0)
-		r = finish(&config, err);
-	if (r == 0)
-		*ret_config = config;
-	return r;
+	config_set_defaults(config);
+	r = config_take_words(&options, argc, argv, NULL, config, err);
+	return r == 0 ? finish(config, err) : r;
 }

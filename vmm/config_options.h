@@ -35,7 +35,7 @@ struct config_options {
 int config_take_words(const struct config_options *options, int argc, char *const argv[],
 		      const char **ret_operand, struct vm_config *config, struct err *err);
 
-/* What a configuration is before any option. */
+/* What a configuration is before any option; it is all zeroes. */
 void config_set_defaults(struct vm_config *config);
 
 /* Options that several commands have. */

@@ -160,29 +160,45 @@ static int take_count(int *argc, char *const argv[], char *out[], unsigned *ret_
 	return 0;
 }
 
+/* `words`: those of argv, or those of them that are left. */
+static int parse_words(const char *what, int count, char *const words[], struct vm_config *config,
+		       const char **ret_operand, struct err *err)
+{
+	const struct config_options options = {restore_rows, ARRAY_SIZE(restore_rows), what};
+
+	config_set_defaults(config);
+	return config_take_words(&options, count, words, ret_operand, config, err);
+}
+
+static int parse_fork(int argc, char *const argv[], struct vm_config *config, const char **ret_operand,
+		      unsigned *ret_count, struct err *err)
+{
+	char *words[MAX_WORDS];
+	int count = argc;
+	int r;
+
+	if (argc > MAX_WORDS)
+		return err_set(err, -EINVAL, "fork: more than %d words", MAX_WORDS);
+	r = take_count(&count, argv, words, ret_count, err);
+	if (r == 0)
+		r = parse_words("fork", count, words, config, ret_operand, err);
+	/* COMMAND's words, which are the last ones, are those of the caller, who keeps them. */
+	if (config->command.argv)
+		config->command.argv = argv + argc - (int)config->command.argc;
+	return r;
+}
+
 int config_restore_parse(const char *what, int argc, char *const argv[], struct vm_config *ret_config,
 			 const char **ret_operand, unsigned *ret_count, struct err *err)
 {
-	const struct config_options options = {restore_rows, ARRAY_SIZE(restore_rows), what};
-	const int given = argc;
-	char *words[MAX_WORDS];
-	int r = 0;
+	int r;
 
 	*ret_count = 0;
-	if (argc > MAX_WORDS)
-		return err_set(err, -EINVAL, "%s: more than %d words", what, MAX_WORDS);
-	for (int i = 0; i < argc; i++)
-		words[i] = argv[i];
 	if (strcmp(what, "fork") == 0)
-		r = take_count(&argc, argv, words, ret_count, err);
-	config_set_defaults(ret_config);
-	if (r == 0)
-		r = config_take_words(&options, argc, words, ret_operand, ret_config, err);
-	if (r == 0 && strcmp(what, "restore") == 0 && strstr(ret_config->name, "{}"))
+		return parse_fork(argc, argv, ret_config, ret_operand, ret_count, err);
+	r = parse_words(what, argc, argv, ret_config, ret_operand, err);
+	if (r == 0 && strstr(ret_config->name, "{}"))
 		r = err_set(err, -EINVAL, "--name %s: {} is for copies ('hull fork')", ret_config->name);
-	/* COMMAND's words, which are the last ones, are those of the caller, who keeps them. */
-	if (ret_config->command.argv)
-		ret_config->command.argv = argv + given - (int)ret_config->command.argc;
 	return r;
 }
 

@@ -12,8 +12,8 @@
 
 /*
  * Parses the words behind the command: `what` is "restore" or "fork". *ret_operand is the one word that is no
- * option, or NULL. `ret_config` has what was given only: see config_restore_bind(). *ret_count, of -n N of
- * `fork`: 0 when not given. Errors: -EINVAL.
+ * option, or NULL. `ret_config`, all zeroes, gets what was given only: see config_restore_bind(). *ret_count,
+ * of -n N of `fork`: 0 when not given. Errors: -EINVAL.
  */
 int config_restore_parse(const char *what, int argc, char *const argv[], struct vm_config *ret_config,
 			 const char **ret_operand, unsigned *ret_count, struct err *err);

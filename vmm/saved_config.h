@@ -41,14 +41,14 @@ void saved_config_put(struct snapshot_writer *writer, const struct vm_config *co
 		      const struct saved_extra *extra);
 
 /*
- * The configuration as config_parse() would leave it for such a machine, without what is not held: there is
- * neither kernel nor COMMAND, and the name is this process's. Paths of disks, shares and sockets and names of
- * TAP devices are "", descriptors -1: whoever restores binds them anew. has_mac and queues_given are set,
- * with what was in use, as the guest knows it.
+ * `config` and `extra` are all zeroes. The configuration as config_parse() would leave it for such a machine,
+ * without what is not held: there is neither kernel nor COMMAND, and the name is this process's. Paths of
+ * disks, shares and sockets and names of TAP devices are "", descriptors -1: whoever restores binds them
+ * anew. has_mac and queues_given are set, with what was in use, as the guest knows it.
  *
- * Everything is checked as options are. Errors: -EINVAL, -ENOMEM, and nothing is changed.
+ * Everything is checked as options are. Errors: -EINVAL, -ENOMEM; what was made is of no use then.
  */
-int saved_config_get(struct snapshot *snapshot, struct vm_config *ret_config, struct saved_extra *ret_extra,
+int saved_config_get(struct snapshot *snapshot, struct vm_config *config, struct saved_extra *extra,
 		     struct err *err);
 
 /* The section "memory": what the file beside `state` holds. */

@@ -19,8 +19,8 @@ enum { SECTOR = 512 };
 
 /* What is being made. */
 struct target {
-	struct vm_config config;
-	struct saved_extra extra;
+	struct vm_config *config;
+	struct saved_extra *extra;
 };
 
 /* True when the text in the array of `cap` bytes ends in it. */
@@ -77,7 +77,7 @@ static const char *wrong_with_machine(const struct saved_machine *m)
 
 static int get_machine(struct snapshot *s, struct target *t, struct err *err)
 {
-	struct vm_config *c = &t->config;
+	struct vm_config *c = t->config;
 	struct saved_machine m = {.cpus = 0};
 	int r = take(s, "machine", &saved_machine_table, &m, err);
 	const char *wrong;
@@ -90,7 +90,7 @@ static int get_machine(struct snapshot *s, struct target *t, struct err *err)
 	r = config_parse(0, NULL, c, err); /* the defaults */
 	if (r < 0)
 		return r;
-	memcpy(t->extra.name, m.name, sizeof(m.name));
+	memcpy(t->extra->name, m.name, sizeof(m.name));
 	c->memory = m.memory;
 	c->balloon = (struct config_balloon){.on = m.balloon, .bytes = m.balloon_bytes};
 	c->cpus = m.cpus;
@@ -141,7 +141,7 @@ static bool has_disk(const struct vm_config *c, unsigned count, const char *id)
 
 static int get_disk(struct snapshot *s, unsigned index, struct target *t, struct err *err)
 {
-	struct config_disk *disk = &t->config.disks[index];
+	struct config_disk *disk = &t->config->disks[index];
 	struct saved_disk d = {.bytes = 0};
 	char name[SAVED_NAME_BYTES];
 	const char *wrong;
@@ -152,12 +152,12 @@ static int get_disk(struct snapshot *s, unsigned index, struct target *t, struct
 	if (r < 0)
 		return r;
 	wrong = wrong_with_disk(&d);
-	if (!wrong && has_disk(&t->config, index, d.id))
+	if (!wrong && has_disk(t->config, index, d.id))
 		wrong = "the id is that of another disk";
 	if (wrong)
 		return refuse(err, name, wrong);
-	text_escape(t->extra.disk_paths[index], SAVED_SHOWN, d.path, sizeof(d.path));
-	t->extra.disk_bytes[index] = d.bytes;
+	text_escape(t->extra->disk_paths[index], SAVED_SHOWN, d.path, sizeof(d.path));
+	t->extra->disk_bytes[index] = d.bytes;
 	*disk = (struct config_disk){
 		.read_only = d.read_only,
 		.discard = d.discard,
@@ -207,7 +207,7 @@ static const char *repeated_net(const struct vm_config *c, unsigned index, const
 
 static int get_net(struct snapshot *s, unsigned index, struct target *t, struct err *err)
 {
-	struct config_net *net = &t->config.nets[index];
+	struct config_net *net = &t->config->nets[index];
 	struct saved_net n = {.kind = 0};
 	char name[SAVED_NAME_BYTES];
 	const char *wrong;
@@ -217,14 +217,14 @@ static int get_net(struct snapshot *s, unsigned index, struct target *t, struct 
 	r = take(s, name, &saved_net_table, &n, err);
 	if (r < 0)
 		return r;
-	text_escape(t->extra.ifnames[index], SAVED_SHOWN, n.ifname, sizeof(n.ifname));
-	wrong = wrong_with_net(&n, t->config.cpus);
+	text_escape(t->extra->ifnames[index], SAVED_SHOWN, n.ifname, sizeof(n.ifname));
+	wrong = wrong_with_net(&n, t->config->cpus);
 	if (!wrong)
-		wrong = repeated_net(&t->config, index, &n, &t->extra);
+		wrong = repeated_net(t->config, index, &n, t->extra);
 	if (wrong)
 		return refuse(err, name, wrong);
-	memcpy(t->extra.macs[index], n.mac, sizeof(n.mac));
-	t->extra.pairs[index] = n.pairs;
+	memcpy(t->extra->macs[index], n.mac, sizeof(n.mac));
+	t->extra->pairs[index] = n.pairs;
 	*net = (struct config_net){
 		.kind = (enum net_kind)n.kind,
 		.fd = -1,
@@ -269,8 +269,8 @@ static void make_tag(char tag[static 16], bool directory, unsigned index)
 
 static int get_share(struct snapshot *s, unsigned index, struct target *t, struct err *err)
 {
-	const struct config_root *root = &t->config.root;
-	struct config_share *share = &t->config.shares[index];
+	const struct config_root *root = &t->config->root;
+	struct config_share *share = &t->config->shares[index];
 	struct saved_share h = {.cache = 0};
 	char name[SAVED_NAME_BYTES];
 	const char *wrong;
@@ -286,12 +286,12 @@ static int get_share(struct snapshot *s, unsigned index, struct target *t, struc
 	if (!wrong && strcmp(share->tag, h.tag) != 0)
 		wrong = "the tag";
 	for (unsigned i = 0; i < index && !wrong; i++) {
-		if (strcmp(t->config.shares[i].target, h.target) == 0)
+		if (strcmp(t->config->shares[i].target, h.target) == 0)
 			wrong = "the path in the guest is that of another share";
 	}
 	if (wrong)
 		return refuse(err, name, wrong);
-	text_escape(t->extra.share_paths[index], SAVED_SHOWN, h.path, sizeof(h.path));
+	text_escape(t->extra->share_paths[index], SAVED_SHOWN, h.path, sizeof(h.path));
 	memcpy(share->target, h.target, strlen(h.target));
 	return 0;
 }
@@ -300,7 +300,7 @@ static int get_share(struct snapshot *s, unsigned index, struct target *t, struc
 
 static int get_port(struct snapshot *s, unsigned index, struct target *t, struct err *err)
 {
-	struct config_port *port = &t->config.ports[index];
+	struct config_port *port = &t->config->ports[index];
 	struct saved_port p = {.name = ""};
 	char name[SAVED_NAME_BYTES];
 	int r;
@@ -312,7 +312,7 @@ static int get_port(struct snapshot *s, unsigned index, struct target *t, struct
 	if (!ends(p.name, sizeof(p.name)) || !config_is_name(p.name, sizeof(p.name) - 1))
 		return refuse(err, name, "the name is none");
 	for (unsigned i = 0; i < index; i++) {
-		if (strcmp(t->config.ports[i].name, p.name) == 0)
+		if (strcmp(t->config->ports[i].name, p.name) == 0)
 			return refuse(err, name, "the name is that of another port");
 	}
 	*port = (struct config_port){.path = ""};
@@ -322,7 +322,7 @@ static int get_port(struct snapshot *s, unsigned index, struct target *t, struct
 
 static int get_publish(struct snapshot *s, unsigned index, struct target *t, struct err *err)
 {
-	struct config_publish *publish = &t->config.published[index];
+	struct config_publish *publish = &t->config->published[index];
 	struct saved_publish p = {.host = 0};
 	char name[SAVED_NAME_BYTES];
 	int r;
@@ -336,7 +336,7 @@ static int get_publish(struct snapshot *s, unsigned index, struct target *t, str
 	if (p.host == 0 || p.guest == 0)
 		return refuse(err, name, "port 0");
 	for (unsigned i = 0; i < index; i++) {
-		const struct config_publish *q = &t->config.published[i];
+		const struct config_publish *q = &t->config->published[i];
 
 		if (p.host == q->host && p.udp == q->udp && strcmp(p.address, q->address) == 0)
 			return refuse(err, name, "the port of the host is there twice");
@@ -375,7 +375,7 @@ static int get_each(struct snapshot *s, unsigned count, get_fn *get, struct targ
 
 static int get_all(struct snapshot *s, struct target *t, struct err *err)
 {
-	struct vm_config *c = &t->config;
+	struct vm_config *c = t->config;
 	int r = get_machine(s, t, err);
 
 	if (r == 0)
@@ -391,21 +391,11 @@ static int get_all(struct snapshot *s, struct target *t, struct err *err)
 	return r < 0 ? r : check_together(c, err);
 }
 
-int saved_config_get(struct snapshot *s, struct vm_config *ret_config, struct saved_extra *ret_extra,
-		     struct err *err)
+int saved_config_get(struct snapshot *s, struct vm_config *config, struct saved_extra *extra, struct err *err)
 {
-	struct target *t = calloc(1, sizeof(*t));
-	int r;
+	struct target t = {.config = config, .extra = extra};
 
-	if (!t)
-		return err_errno(err, -ENOMEM, "a snapshot's configuration");
-	r = get_all(s, t, err);
-	if (r == 0) {
-		*ret_config = t->config;
-		*ret_extra = t->extra;
-	}
-	free(t);
-	return r;
+	return get_all(s, &t, err);
 }
 
 int saved_memory_get(struct snapshot *s, struct saved_memory *ret_memory, struct err *err)

@@ -146,6 +146,8 @@ static void check_again(struct vm_config *config, struct saved_extra *extra)
 
 	require(snapshot_writer_finish(first, &bytes[0], &len[0], NULL) == 0);
 	require(snapshot_open(&snapshot, bytes[0], len[0], NULL) == 0);
+	memset(config, 0, sizeof(*config));
+	memset(extra, 0, sizeof(*extra));
 	require(saved_config_get(snapshot, config, extra, NULL) == 0);
 	require(snapshot_check_complete(snapshot, NULL) == 0);
 	second = save(config, extra);
@@ -187,6 +189,8 @@ static void read_all(struct snapshot *snapshot)
 
 	require(json);
 	json_decref(json);
+	memset(&config, 0, sizeof(config));
+	memset(&extra, 0, sizeof(extra));
 	if (saved_config_get(snapshot, &config, &extra, &err) == 0)
 		check_config(&config, &extra);
 	else

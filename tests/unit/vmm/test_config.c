@@ -10,7 +10,7 @@
 
 static void test_defaults(void **state)
 {
-	struct vm_config c;
+	struct vm_config c = {0};
 	struct err err = {0};
 	char name[CONFIG_MAX_NAME];
 

@@ -129,8 +129,8 @@ static void test_values_are_distinct(void **state)
 static void test_configuration(void **state)
 {
 	struct saved_memory memory;
-	struct saved_extra extra;
-	struct vm_config config;
+	struct saved_extra extra = {0};
+	struct vm_config config = {0};
 	struct err err = {0};
 
 	if (saved_config_get(*state, &config, &extra, &err) != 0)
