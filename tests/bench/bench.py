@@ -63,6 +63,9 @@ class Bench:
         return self.kernel
 
     def note(self, text):
+        """A line of what was just measured. What there is by then is kept, should the rest never come."""
+        if self.args.here:
+            self.record.save(self.args.here)
         print(f"# {self.suite}: {text}", file=sys.stderr, flush=True)
 
     def wanted(self, name):
