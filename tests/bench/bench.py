@@ -247,7 +247,8 @@ def about_run(args):
                             stderr=subprocess.DEVNULL, text=True).stdout.strip()
     qemu = subprocess.run(["qemu-system-x86_64", "--version"], check=False, stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL, text=True).stdout.splitlines()
-    return {"date": datetime.date.today().isoformat(), "name": args.record or "", "note": args.note, "commit": commit,
+    now = datetime.datetime.now().isoformat(timespec="minutes")
+    return {"date": now[:10], "time": now, "name": args.record or "", "note": args.note, "commit": commit,
             "clock": "instructions" if args.icount else "time", "machine": platform.machine(),
             "peers": qemu[0] if qemu else ""}
 

@@ -35,7 +35,8 @@ WIDTH = 300
 def load_all(directory):
     """All records, the oldest first."""
     names = sorted(name for name in os.listdir(directory) if name.endswith(".json"))
-    return [(name[:-len(".json")], records.load(f"{directory}/{name}").finish()) for name in names]
+    history = [(name[:-len(".json")], records.load(f"{directory}/{name}").finish()) for name in names]
+    return sorted(history, key=lambda entry: entry[1].about.get("time", entry[0]))
 
 
 def latest(history):
