@@ -59,9 +59,15 @@ int io_thread_start(struct io_thread *io, struct err *err)
 	r = thread_start(&io->thread);
 	if (r < 0)
 		return err_errno(err, r, "thread %s", io->name);
+	return 0;
+}
+
+void io_thread_await(struct io_thread *io)
+{
+	if (!io->thread.started)
+		return;
 	thread_await(&io->thread);
 	loop_await_run(&io->loop);
-	return 0;
 }
 
 void io_thread_stop(struct io_thread *io)

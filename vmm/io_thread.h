@@ -32,6 +32,10 @@ int io_thread_init(struct io_thread *io, const char *name, enum syscall_role rol
 /* Starts the thread; nothing without a loop. */
 int io_thread_start(struct io_thread *io, struct err *err);
 
+/* Waits until it has its filter and its loop runs: once, before a guest runs. Fine when it was not started.
+ */
+void io_thread_await(struct io_thread *io);
+
 /* Ends the thread; the loop stays. */
 void io_thread_stop(struct io_thread *io);
 

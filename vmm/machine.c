@@ -13,6 +13,7 @@
 
 #include "generation.h"
 #include "hull/pci.h"
+#include "hull/sink.h"
 #include "hull/util.h"
 #include "lost_memory.h"
 #include "machine_console.h"
@@ -614,6 +615,18 @@ static void report_console(struct machine *m)
 	m->report->dropped = stream_stdio_dropped(m->console) + left;
 }
 
+/* All threads have their filters when it returns. They install them side by side, while others are made. */
+static void await_threads(struct machine *m)
+{
+	sink_await(m->log->sink);
+	stream_stdio_await(m->console);
+	machine_disks_await(m->disks);
+	machine_nets_await(m->nets);
+	saver_await(m->saver);
+	for (unsigned i = 0; i < m->vcpu_count; i++)
+		vcpu_await(&m->vcpus[i]);
+}
+
 /* All threads. The vCPUs wait at the gate. */
 static int start_threads(struct machine *m, struct err *err)
 {
@@ -627,8 +640,7 @@ static int start_threads(struct machine *m, struct err *err)
 	vcpu_gate_close(&m->gate);
 	for (unsigned i = 0; i < m->vcpu_count && r == 0; i++)
 		r = vcpu_start(&m->vcpus[i], err);
-	for (unsigned i = 0; i < m->vcpu_count; i++)
-		vcpu_await(&m->vcpus[i]);
+	await_threads(m);
 	return r;
 }
 

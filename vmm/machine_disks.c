@@ -166,6 +166,12 @@ int machine_disks_start(struct machine_disks *disks, struct err *err)
 	return disks ? io_thread_start(&disks->io, err) : 0;
 }
 
+void machine_disks_await(struct machine_disks *disks)
+{
+	if (disks)
+		io_thread_await(&disks->io);
+}
+
 bool machine_disks_report_full(struct machine_disks *disks)
 {
 	bool any = false;

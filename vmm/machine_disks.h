@@ -20,6 +20,9 @@ int machine_disks_build(struct machine *machine, struct err *err);
 /* Starts the thread. NULL is fine here and below. */
 int machine_disks_start(struct machine_disks *disks, struct err *err);
 
+/* Waits until it is ready for a guest (io_thread_await()). */
+void machine_disks_await(struct machine_disks *disks);
+
 /*
  * Says which disks have found no space since the last call, and have not been
  * resumed since. False: none. Any thread.

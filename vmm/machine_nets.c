@@ -148,6 +148,12 @@ int machine_nets_start(struct machine_nets *nets, struct err *err)
 	return nets ? io_thread_start(&nets->io, err) : 0;
 }
 
+void machine_nets_await(struct machine_nets *nets)
+{
+	if (nets)
+		io_thread_await(&nets->io);
+}
+
 void machine_nets_vsock_connected(struct machine_nets *nets, uint64_t token, int fd)
 {
 	if (nets)

@@ -19,6 +19,9 @@ int machine_nets_build(struct machine *machine, struct err *err);
 /* Starts the thread. NULL is fine here and below. */
 int machine_nets_start(struct machine_nets *nets, struct err *err);
 
+/* Waits until it is ready for a guest (io_thread_await()). */
+void machine_nets_await(struct machine_nets *nets);
+
 /*
  * The supervisor's answer to a guest that connects to a port of the host: a socket, which
  * is taken over, or -errno. Main loop's lock.

@@ -331,8 +331,13 @@ int saver_start(struct saver *s, struct err *err)
 	r = thread_start(&s->thread);
 	if (r < 0)
 		return err_errno(err, r, "thread hull-save");
-	thread_await(&s->thread);
 	return 0;
+}
+
+void saver_await(struct saver *s)
+{
+	if (s && s->thread.started)
+		thread_await(&s->thread);
 }
 
 void saver_take(struct saver *s, int link)

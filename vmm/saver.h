@@ -17,8 +17,11 @@ struct saver;
 
 int saver_create(struct saver **ret_saver, struct machine *machine, struct err *err);
 
-/* Starts the thread, and waits until it has its filter. */
+/* Starts the thread. */
 int saver_start(struct saver *saver, struct err *err);
+
+/* Waits until it has its filter: once, before a guest runs. NULL is fine, or one that was not started. */
+void saver_await(struct saver *saver);
 
 /*
  * A link to who wants a snapshot; it is taken over. One that comes while another is made is closed; once

@@ -408,6 +408,12 @@ int stream_stdio_create(struct stream_stdio **ret_stdio, struct loop *loop,
 	return 0;
 }
 
+void stream_stdio_await(struct stream_stdio *s)
+{
+	if (s && s->sink)
+		sink_await(s->sink);
+}
+
 struct stream *stream_stdio_stream(struct stream_stdio *s)
 {
 	return &s->stream;

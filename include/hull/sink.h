@@ -21,10 +21,14 @@ struct sink;
 /*
  * Makes a sink of `capacity` bytes (a power of two, >= 4096) in front of `fd`,
  * which stays the caller's. `name` (at most 15 bytes) names the thread, which gets the filter of
- * ROLE_WRITER from `confine` (NULL: none). Errors: -ENOMEM, -EAGAIN.
+ * ROLE_WRITER from `confine` (NULL: none), but may not have it yet: see sink_await(). Errors: -ENOMEM,
+ * -EAGAIN.
  */
 int sink_create(struct sink **ret_sink, int fd, size_t capacity, const char *name, syscall_confine confine,
 		struct err *err);
+
+/* Waits until the thread has its filter: once, before a guest runs. */
+void sink_await(struct sink *sink);
 
 /*
  * Puts as much of `buf` into the ring as fits, and returns that count; the

@@ -60,6 +60,9 @@ struct stream_stdio_config {
 int stream_stdio_create(struct stream_stdio **ret_stdio, struct loop *loop,
 			const struct stream_stdio_config *config, struct err *err);
 
+/* Waits until the thread that writes has its filter: once, before a guest runs. NULL is fine. */
+void stream_stdio_await(struct stream_stdio *s);
+
 /* What a device is given; lives as long as the object. */
 struct stream *stream_stdio_stream(struct stream_stdio *s);
 

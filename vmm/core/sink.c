@@ -133,8 +133,6 @@ static void sink_thread(void *arg)
 
 static int start_thread(struct sink *s, const char *name, syscall_confine confine)
 {
-	int r;
-
 	s->thread = (struct thread){
 		.role = ROLE_WRITER,
 		.confine = confine,
@@ -142,10 +140,7 @@ static int start_thread(struct sink *s, const char *name, syscall_confine confin
 		.arg = s,
 	};
 	snprintf(s->thread.name, sizeof(s->thread.name), "%s", name);
-	r = thread_start(&s->thread);
-	if (r == 0)
-		thread_await(&s->thread);
-	return r;
+	return thread_start(&s->thread);
 }
 
 int sink_create(struct sink **ret_sink, int fd, size_t capacity, const char *name, syscall_confine confine,
@@ -178,6 +173,11 @@ int sink_create(struct sink **ret_sink, int fd, size_t capacity, const char *nam
 	}
 	*ret_sink = s;
 	return 0;
+}
+
+void sink_await(struct sink *s)
+{
+	thread_await(&s->thread);
 }
 
 size_t sink_write(struct sink *s, const void *buf, size_t len)

@@ -583,6 +583,7 @@ static void test_thread_starts_with_the_sink(void **state)
 	while (strstr(names, "test-sink\n"));
 	watchdog(0);
 	assert_int_equal(sink_create(&confined, p.fds[1], RING_BYTES, "confined", note_role, NULL), 0);
+	sink_await(confined);
 	assert_int_equal(role_seen, ROLE_WRITER);
 	sink_destroy(confined);
 	close_pipe(&p);
