@@ -77,11 +77,3 @@ void io_thread_stop(struct io_thread *io)
 	loop_stop(&io->loop);
 	thread_join(&io->thread);
 }
-
-void io_thread_finish(struct io_thread *io)
-{
-	io_thread_stop(io);
-	if (io->made)
-		loop_finish(&io->loop);
-	io->made = false;
-}

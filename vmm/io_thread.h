@@ -39,7 +39,4 @@ void io_thread_await(struct io_thread *io);
 /* Ends the thread; the loop stays. */
 void io_thread_stop(struct io_thread *io);
 
-/* Zeroed and half-built ones are fine. */
-void io_thread_finish(struct io_thread *io);
-
 #endif

@@ -520,18 +520,6 @@ static int build_slots(struct machine *m, struct err *err)
 	return r;
 }
 
-static void finish_devices(struct machine *m)
-{
-	while (m->device_count > 0) {
-		struct machine_device *d = &m->devices[--m->device_count];
-
-		if (d->instance && d->type->finish)
-			d->type->finish(d->instance);
-		free(d->instance);
-		irq_line_finish(&d->irq);
-	}
-}
-
 /* ---- the build order ---- */
 
 int machine_build(struct machine *m, const struct vm_config *config, const struct resources *res,
@@ -697,27 +685,8 @@ int machine_run(struct machine *m, struct err *err)
 
 void machine_finish(struct machine *m)
 {
-	saver_destroy(m->saver);
-	/* PCI functions, and so before the root. */
-	machine_extras_destroy(m->extras);
-	machine_console_destroy(m->virtio_console);
-	machine_shares_destroy(m->shares);
-	machine_nets_destroy(m->nets);
-	machine_disks_destroy(m->disks);
-	finish_devices(m);
-	vm_msis_destroy(m->msis);
-	vm_doorbells_destroy(m->doorbells);
-	stream_stdio_destroy(m->console);
+	machine_disks_unlock(m->disks);
 	for (unsigned i = 0; i < m->vcpu_count; i++)
 		vcpu_finish(&m->vcpus[i]);
-	free(m->vcpus);
-	arch_cpu_model_destroy(m->model);
 	vm_finish(&m->vm);
-	mem_finish(&m->mem);
-	bus_finish(&m->mmio);
-	bus_finish(&m->pio);
-	free(m->devices);
-	free(m->places);
-	vcpu_gate_finish(&m->gate);
-	loop_finish(&m->loop);
 }

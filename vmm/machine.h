@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The machine: the top object, seen by vmm/ only. machine_build() is the one
- * build order, top to bottom; machine_finish() unwinds it in reverse.
+ * build order, top to bottom; machine_finish() ends what does not end with the process.
  *
  * Thread: the worker's main thread, which also runs the loop. What vCPU
  * threads touch is said at the field.
@@ -163,7 +163,12 @@ void machine_vsock_open(struct machine *machine, uint32_t port, int fd);
 /* CONTROL_SAVE: a link to who wants a snapshot (save_link.h), which is taken over. */
 void machine_save(struct machine *machine, int link);
 
-/* Releases everything; half-built machines are fine. */
+/*
+ * Closes the VM and gives the locks of disks back; half-built machines are fine. All else goes with the
+ * process, which comes next: notifications and interrupts that are taken back one by one each wait for a
+ * grace period of the host's kernel. The VM is closed here, as a process that ends with it open waits for one
+ * more.
+ */
 void machine_finish(struct machine *machine);
 
 #endif

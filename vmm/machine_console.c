@@ -67,13 +67,3 @@ void machine_console_resize(struct machine_console *c, uint16_t cols, uint16_t r
 	if (c && c->virtio.dev)
 		virtio_console_resize(c->virtio.dev, cols, rows);
 }
-
-void machine_console_destroy(struct machine_console *c)
-{
-	if (!c)
-		return;
-	machine_virtio_destroy(&c->virtio);
-	for (unsigned i = 0; i < CONFIG_MAX_PORTS; i++)
-		stream_socket_destroy(c->ports[i]);
-	free(c);
-}

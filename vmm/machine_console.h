@@ -16,10 +16,7 @@
 /* Makes machine->virtio_console with --console virtio; machine->console is there. */
 int machine_console_build(struct machine *machine, struct err *err);
 
-/* The terminal has another size. Main loop's lock. NULL is fine here and below. */
+/* The terminal has another size. Main loop's lock. NULL is fine. */
 void machine_console_resize(struct machine_console *console, uint16_t cols, uint16_t rows);
-
-/* Half-built ones are fine. Before machine->console and the PCI root go. */
-void machine_console_destroy(struct machine_console *console);
 
 #endif

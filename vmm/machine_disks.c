@@ -300,25 +300,10 @@ int machine_disks_stop(struct machine_disks *disks, struct err *err)
 	return d.first;
 }
 
-static void destroy_disk(struct machine_disk *disk)
+void machine_disks_unlock(struct machine_disks *disks)
 {
-	machine_virtio_destroy(&disk->virtio);
-	if (disk->backend) {
-		disk->backend->ops->close(disk->backend);
-		disk_file_unlock(disk->file);
+	for (unsigned i = 0; disks && i < disks->count; i++) {
+		if (disks->disks[i].backend)
+			disk_file_unlock(disks->disks[i].file);
 	}
-}
-
-void machine_disks_destroy(struct machine_disks *disks)
-{
-	if (!disks)
-		return;
-	if (disks->count > 0) {
-		loop_lock(&disks->io.loop);
-		while (disks->count > 0)
-			destroy_disk(&disks->disks[--disks->count]);
-		loop_unlock(&disks->io.loop);
-	}
-	io_thread_finish(&disks->io);
-	free(disks);
 }

@@ -50,7 +50,8 @@ void machine_disks_resume(struct machine_disks *disks);
  */
 int machine_disks_stop(struct machine_disks *disks, struct err *err);
 
-/* Half-built disks are fine. After machine_disks_stop(), before the buses go. */
-void machine_disks_destroy(struct machine_disks *disks);
+/* Gives the locks of the images back (disk_file_unlock()): after machine_disks_stop(), or when nothing has
+ * run. */
+void machine_disks_unlock(struct machine_disks *disks);
 
 #endif

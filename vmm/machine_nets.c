@@ -205,25 +205,3 @@ void machine_nets_stop(struct machine_nets *nets)
 	if (nets)
 		io_thread_stop(&nets->io);
 }
-
-static void destroy_net(struct machine_net *net)
-{
-	machine_virtio_destroy(&net->virtio);
-	if (net->backend)
-		net->backend->ops->close(net->backend);
-}
-
-void machine_nets_destroy(struct machine_nets *nets)
-{
-	if (!nets)
-		return;
-	if (nets->io.made) {
-		loop_lock(&nets->io.loop);
-		machine_virtio_destroy(&nets->vsock);
-		while (nets->count > 0)
-			destroy_net(&nets->nets[--nets->count]);
-		loop_unlock(&nets->io.loop);
-	}
-	io_thread_finish(&nets->io);
-	free(nets);
-}

@@ -40,7 +40,4 @@ void machine_nets_stop(struct machine_nets *nets);
 /* Notes addresses and queues for a snapshot. NULL is fine. */
 void machine_nets_describe(const struct machine_nets *nets, struct saved_extra *extra);
 
-/* Half-built ones are fine. After machine_nets_stop(), before the buses go. */
-void machine_nets_destroy(struct machine_nets *nets);
-
 #endif

@@ -49,19 +49,3 @@ int machine_shares_build(struct machine *m, struct err *err)
 	loop_unlock(&m->loop);
 	return r;
 }
-
-void machine_shares_destroy(struct machine_shares *shares)
-{
-	if (!shares)
-		return;
-	loop_lock(&shares->machine->loop);
-	while (shares->count > 0) {
-		struct machine_virtio *device = &shares->devices[--shares->count];
-
-		if (device->dev)
-			virtio_fs_hang_up(device->dev);
-		machine_virtio_destroy(device);
-	}
-	loop_unlock(&shares->machine->loop);
-	free(shares);
-}

@@ -14,8 +14,4 @@
 /* Makes machine->shares; nothing without shares. Guest memory is there. */
 int machine_shares_build(struct machine *machine, struct err *err);
 
-/* Ends the links to the file servers. NULL and half-built ones are fine. No vCPU runs; before the buses go.
- */
-void machine_shares_destroy(struct machine_shares *shares);
-
 #endif

@@ -354,24 +354,18 @@ void saver_take(struct saver *s, int link)
 
 void saver_stop(struct saver *s)
 {
+	bool idle;
+
 	if (!s || !s->thread.started)
 		return;
 	pthread_mutex_lock(&s->lock);
 	s->quit = true;
+	idle = s->serving < 0;
 	/* Who asked may be slow: he is not waited for. */
-	if (s->serving >= 0)
+	if (!idle)
 		shutdown(s->serving, SHUT_RDWR);
 	pthread_cond_signal(&s->changed);
 	pthread_mutex_unlock(&s->lock);
-	thread_join(&s->thread);
-}
-
-void saver_destroy(struct saver *s)
-{
-	if (!s)
-		return;
-	fd_close(&s->link);
-	pthread_mutex_destroy(&s->lock);
-	pthread_cond_destroy(&s->changed);
-	free(s);
+	if (!idle)
+		thread_join(&s->thread);
 }

@@ -29,8 +29,7 @@ void saver_await(struct saver *saver);
  */
 void saver_take(struct saver *saver, int link);
 
-/* The machine has ended: waits until the thread touches it no more. NULL is fine, here and below. */
+/* The machine has ended: waits until the thread touches it no more. NULL is fine. */
 void saver_stop(struct saver *saver);
-void saver_destroy(struct saver *saver);
 
 #endif

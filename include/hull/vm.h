@@ -64,13 +64,11 @@ int vm_create_irqchip(struct vm *vm, struct err *err);
 /* Binds an interrupt line to a global system interrupt. */
 int vm_irqfd(struct vm *vm, const struct irq_line *line, unsigned gsi, struct err *err);
 
-/* Doorbells of the VM: ioeventfds. The VM outlives them. NULL is fine for destroy. */
+/* Doorbells of the VM: ioeventfds. They end with the process. */
 int vm_doorbells_create(struct doorbells **ret_doorbells, struct vm *vm, struct err *err);
-void vm_doorbells_destroy(struct doorbells *doorbells);
 
 /* MSIs of the VM: irqfds, and the GSIs behind the I/O APIC's pins. As above. */
 int vm_msis_create(struct msis **ret_msis, struct vm *vm, struct err *err);
-void vm_msis_destroy(struct msis *msis);
 
 /* The value of KVM_CHECK_EXTENSION on the VM; <= 0: not there. */
 int vm_check(const struct vm *vm, int capability);

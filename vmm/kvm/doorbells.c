@@ -74,12 +74,6 @@ int vm_doorbells_create(struct doorbells **ret_doorbells, struct vm *vm, struct 
 	return 0;
 }
 
-void vm_doorbells_destroy(struct doorbells *doorbells)
-{
-	if (doorbells)
-		free(container_of(doorbells, struct kvm_doorbells, doorbells));
-}
-
 const struct syscall_rule doorbells_syscalls[] = {
 	{SYS_ioctl,
 	 ROLE_VCPU | ROLE_MAIN,

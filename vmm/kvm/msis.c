@@ -210,18 +210,6 @@ int vm_msis_create(struct msis **ret_msis, struct vm *vm, struct err *err)
 	return 0;
 }
 
-void vm_msis_destroy(struct msis *msis)
-{
-	struct kvm_msis *k;
-
-	if (!msis)
-		return;
-	k = from_msis(msis);
-	pthread_mutex_destroy(&k->lock);
-	free(k->table);
-	free(k);
-}
-
 const struct syscall_rule msis_syscalls[] = {
 	{SYS_ioctl,
 	 ROLE_MAIN | ROLE_IO | ROLE_NET,
