@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "hull/syscalls.h"
@@ -196,9 +197,10 @@ int vm_msis_create(struct msis **ret_msis, struct vm *vm, struct err *err)
 	if (!k)
 		return err_errno(err, -ENOMEM, "message-signalled interrupts");
 	k->max_routes = (unsigned)min_u64((uint64_t)routes, MAX_ROUTES);
-	/* Untouched pages of it take no memory. */
-	k->table = calloc(1, sizeof(*k->table) + k->max_routes * sizeof(k->table->entries[0]));
-	if (!k->table) {
+	/* Not calloc(), which would touch all pages. */
+	k->table = mmap(NULL, sizeof(*k->table) + k->max_routes * sizeof(k->table->entries[0]),
+			PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (k->table == MAP_FAILED) {
 		free(k);
 		return err_errno(err, -ENOMEM, "message-signalled interrupts");
 	}

@@ -102,8 +102,10 @@ static void change_root(struct sandbox *sb)
 /* Needs CAP_SETPCAP; without it there is nothing to drop from. */
 static void empty_bounding_set(void)
 {
-	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+	unsigned long cap = 0;
+
+	while (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0) /* EINVAL behind the last one */
+		cap++;
 }
 
 static int drop_capabilities(void)
