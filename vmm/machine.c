@@ -603,7 +603,7 @@ static void report_console(struct machine *m)
 	m->report->dropped = stream_stdio_dropped(m->console) + left;
 }
 
-/* All threads have their filters when it returns. They install them side by side, while others are made. */
+/* All threads have their filters when it returns. They install them side by side. */
 static void await_threads(struct machine *m)
 {
 	sink_await(m->log->sink);
@@ -628,7 +628,6 @@ static int start_threads(struct machine *m, struct err *err)
 	vcpu_gate_close(&m->gate);
 	for (unsigned i = 0; i < m->vcpu_count && r == 0; i++)
 		r = vcpu_start(&m->vcpus[i], err);
-	await_threads(m);
 	return r;
 }
 
@@ -669,6 +668,7 @@ int machine_run(struct machine *m, struct err *err)
 	int r = start_threads(m, err);
 
 	sandbox_thread(ROLE_MAIN); /* also when a thread is missing: what is left to do is the same */
+	await_threads(m);
 	if (r == 0) {
 		loop_post(&m->loop, &start.task); /* now every thread has its filter */
 		r = loop_run(&m->loop);
