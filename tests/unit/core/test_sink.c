@@ -573,6 +573,7 @@ static void test_thread_starts_with_the_sink(void **state)
 	char names[1024];
 
 	(void)state;
+	sink_await(p.sink);
 	thread_names(names, sizeof(names));
 	assert_non_null(strstr(names, "test-sink\n"));
 	sink_destroy(p.sink);
