@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -310,4 +311,13 @@ int config_parse(int argc, char *const argv[], struct vm_config *config, struct 
 	config_set_defaults(config);
 	r = config_take_words(&options, argc, argv, NULL, config, err);
 	return r == 0 ? finish(config, err) : r;
+}
+
+void config_copy(struct vm_config *to, const struct vm_config *from)
+{
+	memcpy(to, from, offsetof(struct vm_config, append));
+	memcpy(to->append, from->append, strlen(from->append));
+	to->root = from->root;
+	memcpy(to->disks, from->disks, from->disk_count * sizeof(from->disks[0]));
+	memcpy(to->shares, from->shares, from->share_count * sizeof(from->shares[0]));
 }

@@ -93,7 +93,7 @@ static int configure(struct vm_config *c, const struct copies_order *order, unsi
 {
 	bool fits;
 
-	*c = *order->config;
+	config_copy(c, order->config);
 	fits = put_number(c->name, sizeof(c->name), number) &&
 	       put_number(c->vsock.path, sizeof(c->vsock.path), number);
 	for (unsigned i = 0; i < c->disk_count; i++)
@@ -156,7 +156,7 @@ static void be_asked_to_end(void)
 
 static _Noreturn void be_copy(struct copies *c, const struct copy *copy, int ready, int messages)
 {
-	struct vm_config *machine = malloc(sizeof(*machine));
+	struct vm_config *machine = calloc(1, sizeof(*machine));
 	int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	fd_close(&c->word[1]);
@@ -170,7 +170,7 @@ static _Noreturn void be_copy(struct copies *c, const struct copy *copy, int rea
 	close(messages);
 	close(nothing);
 	/* The machine has no COMMAND: that is run in it as in any other. */
-	*machine = *copy->config;
+	config_copy(machine, copy->config);
 	machine->command = (struct config_command){0};
 	_exit(supervise_copy(c->order, machine, ready, c->word[0]));
 }
@@ -182,7 +182,7 @@ static int start_one(struct copies *c, unsigned index, struct err *err)
 	int ready[2], messages[2];
 	int r;
 
-	copy->config = malloc(sizeof(*copy->config));
+	copy->config = calloc(1, sizeof(*copy->config));
 	r = copy->config ? configure(copy->config, order, index + 1) : -ENOMEM;
 	if (r < 0)
 		return err_errno(err, r, "copy %u", index + 1);

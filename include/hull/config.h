@@ -201,6 +201,9 @@ struct vm_config {
  */
 int config_parse(int argc, char *const argv[], struct vm_config *config, struct err *err);
 
+/* Copies what is used of `from` to `to`, which is all zeroes as for config_parse(). Words stay shared. */
+void config_copy(struct vm_config *to, const struct vm_config *from);
+
 /*
  * --root names a directory: it is no disk but a share, cow unless the user says otherwise. Right
  * after config_parse(); nothing happens when it is known already. Errors: -EINVAL: too many shares.

@@ -508,10 +508,26 @@ static void test_messages_with_strange_words(void **state)
 	refused(WORDS(endless), "unknown option", "--eee");
 }
 
+/* All of it is there in the copy; what is not used of it is zero in both. */
+static void test_copies(void **state)
+{
+	static struct vm_config copy;
+	struct vm_config c =
+		accepted(WORDS(W("-k"), W("/k"), W("-i"), W("/i"), W("-a"), W("x y"), W("-da"), W("-db,ro"),
+			       W("--root=/r"), W("--share=/s:/t"), W("-n"), W("tap=t"), W("--vsock=9"),
+			       W("--console=virtio,port=p:q"), W("-q"), W("--"), W("true")));
+
+	(void)state;
+	assert_true(c.disk_count == 3 && c.share_count == 1);
+	config_copy(&copy, &c);
+	assert_memory_equal(&copy, &c, sizeof(c));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_copies),
 		cmocka_unit_test(test_separate_words),
 		cmocka_unit_test(test_equals_sign),
 		cmocka_unit_test(test_short_options),
