@@ -369,3 +369,14 @@ void saver_stop(struct saver *s)
 	if (!idle)
 		thread_join(&s->thread);
 }
+
+void saver_destroy(struct saver *s)
+{
+	if (!s)
+		return;
+	thread_join(&s->thread);
+	fd_close(&s->link);
+	pthread_mutex_destroy(&s->lock);
+	pthread_cond_destroy(&s->changed);
+	free(s);
+}

@@ -32,4 +32,7 @@ void saver_take(struct saver *saver, int link);
 /* The machine has ended: waits until the thread touches it no more. NULL is fine. */
 void saver_stop(struct saver *saver);
 
+/* After saver_stop(), where the process goes on: a test's. NULL is fine. */
+void saver_destroy(struct saver *saver);
+
 #endif
