@@ -174,6 +174,5 @@ const struct io_engine_ops block_aio_ops = {
 const struct syscall_rule block_aio_syscalls[] = {
 	{SYS_io_submit, ROLE_IO, {{0}}, "requests of disks", NULL},
 	{SYS_io_getevents, ROLE_IO, {{0}}, "those that have ended", NULL},
-	{SYS_io_destroy, ROLE_MAIN, {{0}}, "the end of a disk", NULL},
 	{0},
 };

@@ -258,7 +258,5 @@ const struct io_engine_ops block_uring_ops = {
 
 const struct syscall_rule block_uring_syscalls[] = {
 	{SYS_io_uring_enter, ROLE_IO, {{0}}, "requests of disks", NULL},
-	{SYS_close, ROLE_MAIN, {{0}}, "the end of a ring", NULL},
-	{SYS_munmap, ROLE_MAIN, {{0}}, "the same", NULL},
 	{0},
 };

@@ -305,6 +305,5 @@ const struct syscall_rule sink_syscalls[] = {
 	 {{0}},
 	 "a descriptor that somebody else made non-blocking",
 	 "such a reader that is slow, too"},
-	{SYS_munmap, ROLE_MAIN, {{0}}, "the ring of a sink", NULL},
 	{0},
 };

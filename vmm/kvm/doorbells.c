@@ -76,7 +76,7 @@ int vm_doorbells_create(struct doorbells **ret_doorbells, struct vm *vm, struct 
 
 const struct syscall_rule doorbells_syscalls[] = {
 	{SYS_ioctl,
-	 ROLE_VCPU | ROLE_MAIN,
+	 ROLE_VCPU,
 	 {SYSCALL_ARG(1, KVM_IOEVENTFD)},
 	 "a BAR comes, moves or goes, and its doorbells with it",
 	 NULL},

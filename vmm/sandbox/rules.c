@@ -66,7 +66,6 @@ static const struct syscall_rule decoder_syscalls[] = {
 	{SYS_lseek, ROLE_DECODER, {{0}}, "its holes", "files without holes"},
 	{SYS_pwrite64, ROLE_DECODER, {{0}}, "the result", NULL},
 	{SYS_ftruncate, ROLE_DECODER, {{0}}, "the same", NULL},
-	{SYS_getrandom, ROLE_DECODER, {{0}}, "malloc()", NULL},
 	{0},
 };
 
