@@ -1,23 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* hull fork: copies of a machine that runs, or of one that was saved. */
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/random.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "command.h"
 #include "config_fields.h"
 #include "config_restore.h"
 #include "copies.h"
-#include "hull/util.h"
-#include "snapshot_dir.h"
-#include "snapshot_take.h"
 #include "supervisor.h"
 #include "template.h"
 

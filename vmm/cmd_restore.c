@@ -3,21 +3,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "command.h"
 #include "config_restore.h"
 #include "copies.h"
 #include "dry_run.h"
-#include "hull/util.h"
-#include "open_restore.h"
-#include "root_kind.h"
-#include "share_process.h"
-#include "snapshot_dir.h"
-#include "summary.h"
+#include "restored.h"
 #include "supervisor.h"
-
-static const uint64_t shares_patience_ns = UINT64_C(10) * 1000000000;
+#include "template.h"
 
 static int fail(const struct err *err)
 {
@@ -28,26 +21,8 @@ static int fail(const struct err *err)
 struct restore {
 	struct vm_config config;
 	struct saved_extra extra;
-	struct snapshot_source from;
-	struct restore_source source;
-	struct resources res;
-	struct share_processes shares;
-	struct report *report;
+	struct template from;
 };
-
-static int start(struct restore *r)
-{
-	struct err err = {0};
-
-	if (resources_open_restore(&r->res, &r->config, &r->extra, &r->source, &err) < 0)
-		return fail(&err);
-	report_phase(r->report, PHASE_OPEN);
-	if (r->config.share_count > 0 &&
-	    share_processes_start(&r->shares, &r->config, r->res.shares, r->res.log, &err) < 0)
-		return summary_failed(&r->config, r->res.log, err.msg);
-	report_phase(r->report, PHASE_DECODE);
-	return supervise(&r->config, &r->res, r->report, &r->shares);
-}
 
 /* With COMMAND: that is run in it, and it ends with that. */
 static int run_command(struct restore *r)
@@ -55,7 +30,7 @@ static int run_command(struct restore *r)
 	const struct copies_order order = {
 		.config = &r->config,
 		.extra = &r->extra,
-		.source = &r->source,
+		.source = &r->from.source,
 		.count = 1,
 		.alike = true,
 	};
@@ -68,23 +43,6 @@ static int run_command(struct restore *r)
 	status = copies_command(&copies, false);
 	copies_stop(&copies);
 	copies_finish(&copies);
-	return status;
-}
-
-/* The machine in front of the user, with its console on the standard streams. */
-static int run_machine(struct restore *r, uint64_t start_ns)
-{
-	struct err err = {0};
-	int status;
-
-	if (report_create(&r->report, &err) < 0)
-		return fail(&err);
-	r->report->phase_ns[PHASE_START] = start_ns;
-	report_phase(r->report, PHASE_PARSE);
-	status = start(r);
-	resources_close(&r->res);
-	share_processes_wait(&r->shares, shares_patience_ns);
-	report_destroy(r->report);
 	return status;
 }
 
@@ -102,31 +60,13 @@ static int configure(struct restore *r, int argc, char *const argv[], struct err
 	if (ret == 0 && !dir)
 		ret = err_set(err, -EINVAL, "restore: expected the directory of a snapshot");
 	if (ret == 0)
-		ret = snapshot_source_open(&r->from, dir, err);
-	if (ret == 0 && r->from.saved.incremental)
-		ret = err_set(err, -EINVAL,
-			      "%s is incremental: make one that stands alone by 'hull snapshot --merge'",
-			      dir);
+		ret = template_open_dir(&r->from, dir, err);
 	if (ret == 0)
-		ret = saved_config_get(r->from.snapshot, &r->config, &r->extra, err);
+		ret = saved_config_get(r->from.source.snapshot, &r->config, &r->extra, err);
 	if (ret == 0)
 		ret = config_restore_bind(&r->config, given, &r->extra, err);
 	free(given);
 	return ret;
-}
-
-static int open_copies(struct restore *r, struct err *err)
-{
-	r->source.snapshot = r->from.snapshot;
-	r->source.memory = r->from.memory;
-	for (unsigned i = 0; i < r->config.disk_count; i++) {
-		struct err cause = {0};
-
-		r->source.disks[i] = snapshot_source_disk(&r->from, r->config.disks[i].id, &cause);
-		if (r->source.disks[i] < 0 && r->source.disks[i] != -ENOENT)
-			return err_set(err, cause.code, "%s", cause.msg);
-	}
-	return 0;
 }
 
 static int restore(struct restore *r, int argc, char *const argv[], uint64_t start_ns)
@@ -137,9 +77,11 @@ static int restore(struct restore *r, int argc, char *const argv[], uint64_t sta
 		return fail(&err);
 	if (r->config.dry_run)
 		return dry_run_restored(&r->config, r->extra.disk_bytes);
-	if (open_copies(r, &err) < 0)
+	if (template_open_disks(&r->from, &r->config, &err) < 0)
 		return fail(&err);
-	return r->config.command.argv ? run_command(r) : run_machine(r, start_ns);
+	if (r->config.command.argv)
+		return run_command(r);
+	return restored_run(&r->config, &r->extra, &r->from.source, -1, -1, start_ns);
 }
 
 static int run(int argc, char *const argv[], uint64_t start_ns)
@@ -152,16 +94,9 @@ static int run(int argc, char *const argv[], uint64_t start_ns)
 		err_errno(&err, -ENOMEM, "restore");
 		return fail(&err);
 	}
-	resources_init(&r->res);
-	memset(r->source.disks, 0xff, sizeof(r->source.disks));
-	memset(r->source.shares, 0xff, sizeof(r->source.shares));
-	r->from = (struct snapshot_source){.dir = -1, .memory = -1, .pages = -1};
+	template_init(&r->from);
 	status = restore(r, argc, argv, start_ns);
-	for (unsigned i = 0; i < CONFIG_MAX_DISKS; i++) {
-		if (r->source.disks[i] >= 0)
-			fd_close(&r->source.disks[i]);
-	}
-	snapshot_source_close(&r->from);
+	template_close(&r->from);
 	free(r);
 	return status;
 }

@@ -22,9 +22,6 @@
 /* More than any kernel: bounds what a decoded one may take in the cache. */
 static const uint64_t max_decoded_bytes = GIB(1);
 
-/* What the file servers get, when the machine has ended, for what they are at. */
-static const uint64_t shares_patience_ns = UINT64_C(10) * 1000000000;
-
 static int fail(const struct err *err)
 {
 	fprintf(stderr, "hull: %s\n", err->msg);
@@ -113,7 +110,7 @@ static int run_parsed(const struct vm_config *config, uint64_t start_ns)
 	report_phase(report, PHASE_PARSE);
 	status = start(config, &res, &shares, report);
 	resources_close(&res); /* and so the links to the file servers */
-	share_processes_wait(&shares, shares_patience_ns);
+	share_processes_wait(&shares, SHARE_PROCESSES_PATIENCE_NS);
 	report_destroy(report);
 	return status;
 }

@@ -2,7 +2,6 @@
 /* hull snapshot: saves the state of a VM; prints and merges what was saved. */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,6 @@
 #include "control_client.h"
 #include "hull/util.h"
 #include "save_link.h"
-#include "signals.h"
 #include "snapshot_dir.h"
 #include "snapshot_dump.h"
 #include "snapshot_merge.h"

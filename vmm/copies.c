@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -19,15 +18,14 @@
 #include "control_client.h"
 #include "hull/arch.h"
 #include "hull/util.h"
-#include "share_process.h"
+#include "open_net.h"
+#include "restored.h"
 #include "summary.h"
 #include "supervisor.h"
 
 /* What a copy gets to begin, and its agent to answer; on a host that is emulated itself more. */
 static const uint64_t patience_ns = UINT64_C(60) * 1000000000;
 enum { EMULATED_FACTOR = 10, TRIES = 20, TRY_MS = 50, MESSAGE_BYTES = 512 };
-
-static const uint64_t shares_patience_ns = UINT64_C(10) * 1000000000;
 
 /* ---- what differs ---- */
 
@@ -82,13 +80,6 @@ static int number_command(struct vm_config *c, unsigned number)
 	return 0;
 }
 
-/* An address that nobody has: locally administered, of one station. */
-static void fresh_mac(uint8_t mac[static 6])
-{
-	(void)!getrandom(mac, 6, 0);
-	mac[0] = (uint8_t)((mac[0] & 0xfc) | 0x02);
-}
-
 static int configure(struct vm_config *c, const struct copies_order *order, unsigned number)
 {
 	bool fits;
@@ -101,7 +92,7 @@ static int configure(struct vm_config *c, const struct copies_order *order, unsi
 	for (unsigned i = 0; i < c->net_count; i++) {
 		fits &= put_number(c->nets[i].ifname, sizeof(c->nets[i].ifname), number);
 		if (!order->alike) {
-			fresh_mac(c->nets[i].mac);
+			net_fresh_mac(c->nets[i].mac);
 			c->nets[i].new_mac = true;
 		}
 	}
@@ -114,30 +105,6 @@ static int configure(struct vm_config *c, const struct copies_order *order, unsi
 }
 
 /* ---- a copy, in a process of its own ---- */
-
-static int supervise_copy(const struct copies_order *order, const struct vm_config *machine, int ready,
-			  int starter)
-{
-	struct share_processes shares = {0};
-	struct report *report = NULL;
-	struct resources res;
-	struct err err = {0};
-	int status;
-
-	if (report_create(&report, &err) < 0 ||
-	    resources_open_restore(&res, machine, order->extra, order->source, &err) < 0)
-		return summary_failed(machine, STDERR_FILENO, err.msg);
-	res.ready = ready;
-	res.starter = starter;
-	if (machine->share_count > 0 &&
-	    share_processes_start(&shares, machine, res.shares, res.log, &err) < 0)
-		status = summary_failed(machine, res.log, err.msg);
-	else
-		status = supervise(machine, &res, report, &shares);
-	resources_close(&res);
-	share_processes_wait(&shares, shares_patience_ns);
-	return status;
-}
 
 /* Whatever the caller has done about signals: copies_stop() must be heard, by programs that are started, too.
  */
@@ -172,7 +139,7 @@ static _Noreturn void be_copy(struct copies *c, const struct copy *copy, int rea
 	/* The machine has no COMMAND: that is run in it as in any other. */
 	config_copy(machine, copy->config);
 	machine->command = (struct config_command){0};
-	_exit(supervise_copy(c->order, machine, ready, c->word[0]));
+	_exit(restored_run(machine, c->order->extra, c->order->source, ready, c->word[0], monotonic_ns()));
 }
 
 static int start_one(struct copies *c, unsigned index, struct err *err)

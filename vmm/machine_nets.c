@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "hull/agent.h"
 #include "hull/net.h"
@@ -47,14 +46,6 @@ static int build_backend(struct machine_nets *nets, struct machine_net *net, str
 	return net_tap_create(&net->backend, &nets->io.loop, &params, err);
 }
 
-/* An address that nobody has: locally administered, of one station. */
-static void make_mac(uint8_t mac[static VIRTIO_NET_MAC_BYTES])
-{
-	/* Cannot fail for so few bytes once the host has booted. */
-	(void)!getrandom(mac, VIRTIO_NET_MAC_BYTES, 0);
-	mac[0] = (uint8_t)((mac[0] & 0xfc) | 0x02);
-}
-
 static int build_device(struct machine_nets *nets, struct machine_net *net, struct err *err)
 {
 	const struct virtio_env env = machine_virtio_env(nets->machine, &nets->io.loop);
@@ -74,7 +65,7 @@ static int build_device(struct machine_nets *nets, struct machine_net *net, stru
 	if (net->config->has_mac)
 		memcpy(params.mac, net->config->mac, sizeof(params.mac));
 	else
-		make_mac(params.mac);
+		net_fresh_mac(params.mac);
 	memcpy(net->mac, params.mac, sizeof(net->mac));
 	log_line(nets->machine->log, LOG_INFO,
 		 "network %s: %s, %02x:%02x:%02x:%02x:%02x:%02x, %u pair%s of queues%s%s%s", net->config->id,

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -335,4 +336,11 @@ void net_file_close(struct net_file *file)
 		fd_close(&file->fds[i]);
 	fd_close(&file->stream);
 	fd_close(&file->news);
+}
+
+void net_fresh_mac(uint8_t mac[static 6])
+{
+	/* Cannot fail for so few bytes once the host has booted. */
+	(void)!getrandom(mac, 6, 0);
+	mac[0] = (uint8_t)((mac[0] & 0xfc) | 0x02);
 }

@@ -7,6 +7,7 @@
 #define HULL_VMM_OPEN_NET_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "hull/config.h"
 #include "hull/err.h"
@@ -35,5 +36,8 @@ int net_file_open(struct net_file *ret_file, const struct config_net *net,
 
 /* Closes what is open, which ends passt and an interface that was created; half-open objects are fine. */
 void net_file_close(struct net_file *file);
+
+/* An address that nobody has: random, locally administered, of one station. */
+void net_fresh_mac(uint8_t mac[static 6]);
 
 #endif

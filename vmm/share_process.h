@@ -19,6 +19,9 @@
 #include "open_share.h"
 #include "sandbox/filter.h"
 
+/* What file servers get, when the machine has ended, for what they are at. */
+#define SHARE_PROCESSES_PATIENCE_NS (UINT64_C(10) * 1000000000)
+
 struct share_processes {
 	pid_t pids[CONFIG_MAX_SHARES]; /* in the order of the shares; 0: it was reaped */
 	unsigned count;

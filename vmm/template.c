@@ -30,7 +30,7 @@ void template_init(struct template *t)
 
 /* ---- a snapshot in a directory ---- */
 
-static int open_dir(struct template *t, const char *path, struct err *err)
+int template_open_dir(struct template *t, const char *path, struct err *err)
 {
 	int r = snapshot_source_open(&t->dir, path, err);
 
@@ -85,10 +85,10 @@ int template_open(struct template *t, const char *operand, struct err *err)
 	int r;
 
 	if (strchr(operand, '/'))
-		return open_dir(t, operand, err);
+		return template_open_dir(t, operand, err);
 	r = control_client_snapshot(operand, &t->vm, err);
 	if ((r == -ESRCH || r == -EINVAL) && stat(operand, &st) == 0)
-		return open_dir(t, operand, err);
+		return template_open_dir(t, operand, err);
 	return r < 0 ? r : take_running(t, err);
 }
 

@@ -30,6 +30,9 @@ void template_init(struct template *t);
 /* `operand`: the name of a running VM, or a directory. Errors: a line that names it. */
 int template_open(struct template *t, const char *operand, struct err *err);
 
+/* The same for a directory alone. */
+int template_open_dir(struct template *t, const char *path, struct err *err);
+
 /*
  * The shared directories of a running VM are those of its copies: puts them into `config`. Of a snapshot it
  * does nothing: they are the user's to give.

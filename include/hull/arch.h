@@ -88,9 +88,6 @@ void arch_vcpu_dump(const struct vcpu *vcpu, char *buf, size_t len);
 
 /* ---- snapshots; vCPUs stand still, and their exits are finished ---- */
 
-/* What a snapshot is of. */
-enum snapshot_arch arch_snapshot(void);
-
 /* The section "cpu-model". Any thread. */
 void arch_cpu_model_save(const struct arch_cpu_model *model, struct snapshot_writer *writer);
 

@@ -24,11 +24,6 @@ static const struct chip chips[] = {
 	{"irqchip/ioapic", KVM_IRQCHIP_IOAPIC, &ioapic_table},
 };
 
-enum snapshot_arch arch_snapshot(void)
-{
-	return SNAPSHOT_X86_64;
-}
-
 void arch_vm_save(struct vm *vm, struct snapshot_writer *writer)
 {
 	struct vm_clock_state clock;
