@@ -384,6 +384,7 @@ static int build_vcpus(struct machine *m, struct err *err)
 		.gate = &m->gate,
 		.machine_ended = &m->ended,
 		.confine = sandbox_thread,
+		.coalesced = &m->coalesced,
 		.first_entry_ns = &m->report->phase_ns[PHASE_ENTRY],
 	};
 	int r;
@@ -449,6 +450,8 @@ static int build_device(struct machine *m, struct machine_device *d, const struc
 		.events = machine_listener(m),
 		.wall_clock = wall_clock,
 		.mmio = &m->mmio,
+		.coalesced = m->coalesced,
+		.base = place->ranges[0].base,
 	};
 	int r = 0;
 
@@ -562,6 +565,8 @@ int machine_build(struct machine *m, const struct vm_config *config, const struc
 		r = arch_irqchip_init(&m->vm, err);
 	if (r == 0)
 		r = build_vcpus(m, err);
+	if (r == 0)
+		r = vm_coalesced_create(&m->coalesced, &m->vcpus[0], &m->pio, err);
 	if (r == 0)
 		r = build_console(m, err);
 	if (r == 0)

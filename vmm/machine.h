@@ -83,6 +83,7 @@ struct machine {
 	struct machine_device *devices;
 	unsigned device_count;
 	struct stream_stdio *console;
+	struct coalesced *coalesced; /* NULL: KVM has none */
 	void *pci_root;              /* the instance of "pci-root" among them */
 	struct doorbells *doorbells; /* with something plugged in only, as the next */
 	struct msis *msis;

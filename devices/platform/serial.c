@@ -18,6 +18,11 @@
  * for, and only once the guest listens. A driver's probing empties the FIFO
  * several times; what was typed or piped in before would be lost there.
  *
+ * Output: a driver fills the FIFO, or writes one byte, and reads LSR or IIR before the next. Once
+ * a guest has shown that it does so, writes of THR are coalesced, and the read that follows lets
+ * them take effect: half the exits of a console that is polled. For the last byte, and should the
+ * guest do otherwise after all, a timer looks at the ring for as long as the port is used.
+ *
  * Lock: that of env.loop, held in every function here.
  */
 #include "../types.h"
@@ -34,6 +39,10 @@ enum {
 	 * are a guest that polls for input. Probing and polled output have two.
 	 */
 	SERIAL_POLLS = 4,
+	/* So many bytes written in bursts that a read ended each: writes are coalesced. */
+	SERIAL_ORDERLY = 64,
+	/* Times that coalescing is switched on: each takes a moment with the loop's lock held. */
+	SERIAL_SWITCHES = 4,
 	SERIAL_MODEM_PRESENT = UART_MSR_DCD | UART_MSR_DSR | UART_MSR_CTS,
 };
 
@@ -87,7 +96,66 @@ struct serial {
 	struct device_env env;
 	struct serial_state st;
 	uint8_t polls; /* reads of LSR in a row, up to SERIAL_POLLS */
+
+	uint8_t burst;           /* bytes written since the last read */
+	uint8_t orderly;         /* bytes written in order, up to SERIAL_ORDERLY */
+	uint8_t switches;        /* times that coalescing was switched on */
+	bool coalesced;          /* writes of THR are */
+	bool used;               /* read since the timer was looked at */
+	struct loop_timer timer; /* looks at what is coalesced; armed while the port is used */
 };
+
+static const uint64_t flush_ns = UINT64_C(10) * 1000000;
+
+/* ---- coalesced output ---- */
+
+static void flush_expired(struct loop_timer *timer)
+{
+	struct serial *s = container_of(timer, struct serial, timer);
+
+	s->env.coalesced->ops->flush(s->env.coalesced);
+	if (s->used)
+		loop_timer_set(s->env.loop, timer, loop_now(s->env.loop) + flush_ns);
+	s->used = false;
+}
+
+static void switch_coalescing(struct serial *s, bool on)
+{
+	struct coalesced *c = s->env.coalesced;
+
+	if (!c || s->coalesced == on || (on && s->switches == SERIAL_SWITCHES))
+		return;
+	if (c->ops->set(c, (uint16_t)(s->env.base + UART_TX), on) < 0)
+		return;
+	s->coalesced = on;
+	s->switches += on;
+}
+
+/* A byte was written to THR. */
+static void note_output(struct serial *s)
+{
+	if (s->burst == SERIAL_FIFO) {
+		s->orderly = 0;
+		switch_coalescing(s, false);
+		return;
+	}
+	s->burst++;
+	if (s->orderly < SERIAL_ORDERLY)
+		s->orderly++;
+	else
+		switch_coalescing(s, true);
+}
+
+/* A register was read: what was written before has taken effect. */
+static void note_read(struct serial *s)
+{
+	s->burst = 0;
+	if (!s->coalesced)
+		return;
+	if (!s->timer.armed)
+		loop_timer_set(s->env.loop, &s->timer, loop_now(s->env.loop) + flush_ns);
+	s->used = true;
+}
 
 static unsigned fifo_capacity(const struct serial_state *st)
 {
@@ -261,6 +329,7 @@ static void serial_read(void *dev, uint64_t off, unsigned len, uint64_t *val)
 	bool dlab = st->lcr & UART_LCR_DLAB;
 
 	(void)len;
+	note_read(s);
 	if (off != UART_LSR && (off != UART_RX || dlab))
 		s->polls = 0;
 	switch (off) {
@@ -295,6 +364,7 @@ static void write_thr(struct serial *s, uint8_t byte)
 {
 	struct serial_state *st = &s->st;
 
+	note_output(s);
 	if (st->mcr & UART_MCR_LOOP) {
 		rx_put(st, byte);
 		update_line(s);
@@ -408,6 +478,7 @@ static int serial_init(void *dev, const struct device_env *env, struct err *err)
 
 	(void)err;
 	s->env = *env;
+	s->timer.expired = flush_expired;
 	s->st.dll = 12; /* 9600 baud, as firmware leaves it; nothing depends on it */
 	s->st.lcr = UART_LCR_WLEN8;
 	if (env->stream) {
@@ -437,6 +508,8 @@ static void serial_finish(void *dev)
 {
 	struct serial *s = dev;
 
+	if (s->env.loop)
+		loop_timer_cancel(s->env.loop, &s->timer);
 	if (s->env.stream)
 		s->env.stream->input = NULL;
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "hull/bus.h"
+#include "hull/coalesced.h"
 #include "hull/err.h"
 #include "hull/irq.h"
 #include "hull/log.h"
@@ -43,6 +44,8 @@ struct device_env {
 	struct machine_listener events;
 	int64_t (*wall_clock)(void); /* seconds since the epoch, UTC */
 	struct bus *mmio;            /* pci-root: where BARs are mapped */
+	struct coalesced *coalesced; /* NULL: this KVM has none */
+	uint64_t base;               /* of the place's first range */
 };
 
 enum { DEVICE_MAX_RANGES = 3 };

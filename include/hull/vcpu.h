@@ -76,9 +76,10 @@ struct vcpu_env {
 		      const struct vcpu_end *end); /* on the vCPU's thread */
 	void *arg;
 	struct vcpu_gate *gate;
-	const int *machine_ended; /* atomic: not zero once the guest must not run on */
-	syscall_confine confine;  /* of the thread */
-	uint64_t *first_entry_ns; /* CLOCK_MONOTONIC before vCPU 0's first KVM_RUN; may be NULL */
+	const int *machine_ended;           /* atomic: not zero once the guest must not run on */
+	syscall_confine confine;            /* of the thread */
+	struct coalesced *const *coalesced; /* of the machine, once it has them */
+	uint64_t *first_entry_ns;           /* CLOCK_MONOTONIC before vCPU 0's first KVM_RUN; may be NULL */
 };
 
 struct vcpu {

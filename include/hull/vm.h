@@ -17,6 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hull/bus.h"
+#include "hull/coalesced.h"
 #include "hull/doorbell.h"
 #include "hull/err.h"
 #include "hull/irq.h"
@@ -69,6 +71,19 @@ int vm_doorbells_create(struct doorbells **ret_doorbells, struct vm *vm, struct 
 
 /* MSIs of the VM: irqfds, and the GSIs behind the I/O APIC's pins. As above. */
 int vm_msis_create(struct msis **ret_msis, struct vm *vm, struct err *err);
+
+struct vcpu;
+
+/*
+ * Coalesced writes of the VM that `vcpu` belongs to, which take effect on `pio`. They end with the process.
+ * NULL on success where KVM has none.
+ */
+int vm_coalesced_create(struct coalesced **ret_coalesced, struct vcpu *vcpu, struct bus *pio,
+			struct err *err);
+
+/* Lets what waits in the ring take effect, on a vCPU's thread after KVM_RUN; takes locks of loops. NULL:
+ * none. */
+void vm_coalesced_drain(struct coalesced *coalesced);
 
 /* The value of KVM_CHECK_EXTENSION on the VM; <= 0: not there. */
 int vm_check(const struct vm *vm, int capability);

@@ -90,6 +90,21 @@ int64_t manual_wall_clock(void)
 	return wall_clock_s;
 }
 
+static int fake_coalesced_set(struct coalesced *c, uint16_t port, bool on)
+{
+	struct fake_coalesced *fake = container_of(c, struct fake_coalesced, coalesced);
+
+	fake->port = port;
+	fake->on = on;
+	fake->switched += on;
+	return 0;
+}
+
+static void fake_coalesced_flush(struct coalesced *c)
+{
+	container_of(c, struct fake_coalesced, coalesced)->flushes++;
+}
+
 static void on_event(void *arg, enum machine_event event)
 {
 	struct rig *rig = arg;
@@ -106,6 +121,8 @@ static void *make_device(struct rig *rig)
 		.events = {.fn = on_event, .arg = rig},
 		.wall_clock = manual_wall_clock,
 		.mmio = &rig->mmio,
+		.coalesced = &rig->coalesced.coalesced,
+		.base = rig->place.ranges[0].base,
 	};
 	void *dev = calloc(1, rig->type->size);
 
@@ -148,7 +165,11 @@ static void connect_device(struct rig *rig)
 
 void rig_init(struct rig *rig, const struct device_place *place)
 {
+	static const struct coalesced_ops coalesced = {.set = fake_coalesced_set,
+						       .flush = fake_coalesced_flush};
+
 	memset(rig, 0, sizeof(*rig));
+	rig->coalesced.coalesced.ops = &coalesced;
 	assert_int_equal(loop_init(&rig->loop, NULL), 0);
 	rig->loop.now = manual_clock;
 	fake_irq_init(&rig->irq);

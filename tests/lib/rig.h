@@ -56,6 +56,16 @@ uint64_t manual_clock(void);
 void manual_wall_clock_set(int64_t s);
 int64_t manual_wall_clock(void);
 
+/* ---- coalesced writes: what the device asks for; each write still comes at once ---- */
+
+struct fake_coalesced {
+	struct coalesced coalesced;
+	uint16_t port; /* the last that was switched */
+	bool on;
+	unsigned switched; /* times that it was switched on */
+	unsigned flushes;
+};
+
 /* ---- one device ---- */
 
 struct rig {
@@ -65,6 +75,7 @@ struct rig {
 	struct fake_irq irq;
 	struct mem_stream stream;
 	unsigned events[4]; /* by enum machine_event */
+	struct fake_coalesced coalesced;
 	const struct device_type *type;
 	struct device_place place;
 	void *dev;

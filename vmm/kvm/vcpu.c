@@ -359,6 +359,7 @@ static void vcpu_thread(void *arg)
 {
 	struct vcpu *vcpu = arg;
 	bool go_on = true;
+	int error;
 
 	pass_gate(vcpu);
 	note_first_entry(vcpu);
@@ -366,8 +367,10 @@ static void vcpu_thread(void *arg)
 		pass_gate(vcpu);
 		if (stopping(vcpu))
 			break;
-		vcpu->unfinished = ioctl(vcpu->fd, KVM_RUN, 0UL) == 0;
-		go_on = vcpu->unfinished ? handle_exit(vcpu) : handle_run_error(vcpu, errno);
+		error = ioctl(vcpu->fd, KVM_RUN, 0UL) == 0 ? 0 : errno;
+		vcpu->unfinished = error == 0;
+		vm_coalesced_drain(*vcpu->env.coalesced);
+		go_on = error == 0 ? handle_exit(vcpu) : handle_run_error(vcpu, error);
 	}
 }
 

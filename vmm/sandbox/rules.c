@@ -70,13 +70,11 @@ static const struct syscall_rule decoder_syscalls[] = {
 };
 
 const struct syscall_rule *const rule_tables[] = {
-	library_syscalls,     machine_syscalls,       decoder_syscalls,
-	loop_syscalls,        sink_syscalls,          mem_syscalls,
-	mem_save_syscalls,    packet_syscalls,        vcpu_syscalls,
-	dump_syscalls,        doorbells_syscalls,     msis_syscalls,
-	block_uring_syscalls, block_aio_syscalls,     block_sync_syscalls,
-	block_copy_syscalls,  net_tap_syscalls,       net_stream_syscalls,
-	vhost_net_syscalls,   stream_socket_syscalls, stream_stdio_syscalls,
-	rng_syscalls,         virtio_fs_syscalls,     vsock_syscalls,
-	file_server_syscalls, save_state_syscalls,    NULL,
+	library_syscalls,       machine_syscalls,      decoder_syscalls,    loop_syscalls,
+	sink_syscalls,          mem_syscalls,          mem_save_syscalls,   packet_syscalls,
+	vcpu_syscalls,          dump_syscalls,         doorbells_syscalls,  coalesced_syscalls,
+	msis_syscalls,          block_uring_syscalls,  block_aio_syscalls,  block_sync_syscalls,
+	block_copy_syscalls,    net_tap_syscalls,      net_stream_syscalls, vhost_net_syscalls,
+	stream_socket_syscalls, stream_stdio_syscalls, rng_syscalls,        virtio_fs_syscalls,
+	vsock_syscalls,         file_server_syscalls,  save_state_syscalls, NULL,
 };

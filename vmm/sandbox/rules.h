@@ -13,6 +13,7 @@ extern const struct syscall_rule packet_syscalls[];
 extern const struct syscall_rule vcpu_syscalls[];
 extern const struct syscall_rule dump_syscalls[];
 extern const struct syscall_rule save_state_syscalls[];
+extern const struct syscall_rule coalesced_syscalls[];
 extern const struct syscall_rule doorbells_syscalls[];
 extern const struct syscall_rule msis_syscalls[];
 extern const struct syscall_rule block_uring_syscalls[];

@@ -535,6 +535,94 @@ static void test_state(void **state)
 
 /* The edge that may not have arrived comes again, as often as the machine is restored; without a cause none
  * does. */
+/* ---- coalesced output ---- */
+
+static void print_polled(struct rig *rig, unsigned bytes)
+{
+	while (bytes-- > 0) {
+		assert_true(in(rig, UART_LSR) & UART_LSR_THRE);
+		out(rig, UART_TX, 'x');
+	}
+}
+
+static void at_ms(struct rig *rig, uint64_t ms)
+{
+	manual_clock_set(ms * 1000000);
+	assert_int_equal(loop_run_once(&rig->loop, 0), 0);
+}
+
+static void test_polled_output_is_coalesced(void **state)
+{
+	struct rig *rig = rig_of(state);
+	struct fake_coalesced *c = &rig->coalesced;
+
+	manual_clock_set(0);
+	print_polled(rig, 60);
+	assert_int_equal(c->switched, 0);
+	print_polled(rig, 10);
+	assert_true(c->on);
+	assert_int_equal(c->port, COM1);
+	print_polled(rig, 100);
+	assert_int_equal(c->switched, 1);
+	assert_int_equal(rig->stream.out_len, 170);
+
+	/* The ring is looked at while the port is used, and once more. */
+	at_ms(rig, 9);
+	assert_int_equal(c->flushes, 0);
+	at_ms(rig, 10);
+	assert_int_equal(c->flushes, 1);
+	at_ms(rig, 20);
+	assert_int_equal(c->flushes, 2);
+	at_ms(rig, 1000);
+	assert_int_equal(c->flushes, 2);
+	print_polled(rig, 1);
+	at_ms(rig, 1010);
+	assert_int_equal(c->flushes, 3);
+}
+
+/* As a driver with interrupts does it: the FIFO filled, then IIR. */
+static void test_bursts_are_coalesced(void **state)
+{
+	struct rig *rig = rig_of(state);
+
+	for (unsigned i = 0; i < 10; i++) {
+		for (unsigned k = 0; k < 16; k++)
+			out(rig, UART_TX, 'x');
+		in(rig, UART_IIR);
+	}
+	assert_true(rig->coalesced.on);
+}
+
+/* A guest that never reads waits for nothing: its bytes come at once, each by itself. */
+static void test_output_without_reads(void **state)
+{
+	struct rig *rig = rig_of(state);
+
+	for (unsigned i = 0; i < 1000; i++)
+		out(rig, UART_TX, 'x');
+	assert_int_equal(rig->coalesced.switched, 0);
+
+	/* Nor when it once did otherwise. */
+	print_polled(rig, 100);
+	assert_true(rig->coalesced.on);
+	for (unsigned i = 0; i < 17; i++)
+		out(rig, UART_TX, 'x');
+	assert_false(rig->coalesced.on);
+}
+
+static void test_coalescing_is_bounded(void **state)
+{
+	struct rig *rig = rig_of(state);
+
+	for (unsigned i = 0; i < 100; i++) {
+		print_polled(rig, 100);
+		for (unsigned k = 0; k < 20; k++)
+			out(rig, UART_TX, 'x');
+	}
+	assert_int_equal(rig->coalesced.switched, 4);
+	assert_false(rig->coalesced.on);
+}
+
 static void test_restored_interrupt(void **state)
 {
 	struct rig *rig = rig_of(state);
@@ -668,6 +756,10 @@ int main(void)
 		CASE(test_interrupt_priority),
 		CASE(test_fifo_control),
 		CASE(test_input_survives_setup),
+		CASE(test_polled_output_is_coalesced),
+		CASE(test_bursts_are_coalesced),
+		CASE(test_output_without_reads),
+		CASE(test_coalescing_is_bounded),
 		CASE(test_state),
 		CASE(test_restored_interrupt),
 		CASE(test_restored_input),
