@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Writes n=LINES lines to the serial port as a driver without interrupts does it, LSR before each byte,
- * then one byte more, and waits for ever without an exit to user space.
+ * then one byte more, and waits for ever without an exit to user space. UNRULY: with one line between them
+ * for which it does not read LSR.
  */
 #include "guest.inc"
 #include "cmdline.inc"
@@ -36,6 +37,14 @@ guest_main:
 	loop 3b
 	dec %ebx
 	jnz 2b
+#ifdef UNRULY
+	mov $line, %esi
+	mov $SERIAL, %edx
+	mov $(line_end - line), %ecx
+5:	lodsb
+	out %al, %dx
+	loop 5b
+#endif
 	mov $'.', %al
 	call put
 4:	hlt
