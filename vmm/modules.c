@@ -80,17 +80,15 @@ static bool same_name(struct span span, const char *name)
 /* "kernel/fs/ext4/ext4.ko.xz": "ext4"; empty when the path is not one of a module. */
 static struct span name_of(struct span path)
 {
-	struct span name = path;
+	const char *slash = memrchr(path.p, '/', path.len);
+	const char *p = slash ? slash + 1 : path.p;
+	const char *end = path.p + path.len;
 
-	for (size_t i = 0; i < path.len; i++) {
-		if (path.p[i] == '/')
-			name = (struct span){path.p + i + 1, path.len - i - 1};
+	for (const char *dot = p; (dot = memchr(dot, '.', (size_t)(end - dot))) != NULL; dot++) {
+		if (end - dot >= 3 && memcmp(dot, ".ko", 3) == 0 && (dot + 3 == end || dot[3] == '.'))
+			return (struct span){p, (size_t)(dot - p)};
 	}
-	for (size_t i = 0; i + 3 <= name.len; i++) {
-		if (memcmp(name.p + i, ".ko", 3) == 0 && (i + 3 == name.len || name.p[i + 3] == '.'))
-			return (struct span){name.p, i};
-	}
-	return (struct span){name.p, 0};
+	return (struct span){p, 0};
 }
 
 /* A copy as a name; false when it is none. */

@@ -159,7 +159,7 @@ int main(int argc, char **argv)
 	mount_kernel("proc", "/proc");
 	mount_kernel("sysfs", "/sys");
 	parse_settings(&settings, read_file("/root.conf"), read_file("/proc/cmdline"));
-	load_modules();
+	load_modules(!settings.command);
 	open_console();
 	enter_root(&settings);
 	mount_shares(&settings);

@@ -71,8 +71,14 @@ char *read_file(const char *path);
 /* Takes /root.conf's text, then that of the kernel's command line, which wins (settings.c). */
 void parse_settings(struct settings *ret, const char *conf, const char *cmdline);
 
-/* Loads what /modules/order names, and frees it (modules.c). */
-void load_modules(void);
+/*
+ * Loads what /modules/order names, and frees it (modules.c). Without signatures unless the kernel insists on
+ * them, or `with_signature`.
+ */
+void load_modules(bool with_signature);
+
+/* The length of a module without the signature at its end, if it has one. */
+size_t module_unsigned_len(const uint8_t *module, size_t len);
 
 /* Mounts one of the kernel's own file systems; says why when it cannot (mounts.c). */
 void mount_kernel(const char *type, const char *dir);
