@@ -2,8 +2,7 @@
 """console: what it costs that a guest writes text, on the serial port and on a virtio console.
 
 The guest (Debian's cloud kernel, busybox) writes 300 lines of 80 bytes as a process does ("tty"), and as many through
-/dev/kmsg, as the kernel writes its log ("kernel": there Linux waits for the serial port at each byte). The VMM's output
-is read as fast as it comes. Columns are per byte of it.
+/dev/kmsg, as the kernel writes its log ("kernel"). The VMM's output is read as fast as it comes. Columns are per byte of it.
 """
 import time
 
