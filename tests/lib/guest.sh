@@ -118,7 +118,7 @@ section() {
 
 # run_tests ARG...: the tests of the array `tests`, "NAME:FUNCTION ARG...", as TAP;
 # those with + before the name only with --all. A function that returns 77 was
-# skipped and has said why in $skipped.
+# skipped and has said why in $skipped. What one said that went well is shown with HULL_TEST_TIMES in the environment.
 run_tests() {
 	local entry name number=0 failed=0 list='' result
 	slow_too='' only=''
@@ -147,7 +147,10 @@ run_tests() {
 		# shellcheck disable=SC2086 # a function and its arguments
 		${entry#*:} >"$work/said" || result=$?
 		case $result in
-		0) printf 'ok %d - %s\n' "$number" "$name" ;;
+		0)
+			printf 'ok %d - %s\n' "$number" "$name"
+			[ -z "${HULL_TEST_TIMES-}" ] || cat "$work/said"
+			;;
 		77) printf 'ok %d - %s # SKIP %s\n' "$number" "$name" "$skipped" ;;
 		*)
 			printf 'not ok %d - %s\n' "$number" "$name"
@@ -173,6 +176,15 @@ guest_program() {
 
 guest_peer() {
 	guest_program peer
+}
+
+# new_tap [OPTION...]: $tap, or tap77, for hull's user, with the host's end up, 192.168.77.1.
+new_tap() {
+	local name=${tap:-tap77}
+	[ "$(id -u)" = 0 ] || { skipped="TAP devices are made by root"; return 77; }
+	ip link del "$name" 2>/dev/null || true
+	ip tuntap add mode tap user 1000 name "$name" vnet_hdr "$@" &&
+		ip addr add 192.168.77.1/24 dev "$name" && ip link set "$name" up
 }
 
 # guest_tools: prints the path of a disk image with fio, mke2fs, iperf3 and what they
