@@ -9,6 +9,9 @@
  * head and tail count bytes since the start and never wrap in practice (u64).
  * The thread copies a chunk out under the lock and writes it without, so a
  * stuck descriptor holds up nobody.
+ *
+ * What wakes it is often the first of many: a serial port gives one byte at a time. So it waits a moment for
+ * more before it writes, unless there is a chunk already or somebody waits in sink_flush().
  */
 #include "hull/sink.h"
 
@@ -29,11 +32,14 @@
 #include "hull/thread.h"
 #include "hull/util.h"
 
-enum { CHUNK_BYTES = 4096 };
+enum {
+	CHUNK_BYTES = 4096,
+	GATHER_MS = 1, /* nobody sees that much; a busy serial port gives some hundred bytes meanwhile */
+};
 
 struct sink {
 	pthread_mutex_t lock; /* protects everything below */
-	pthread_cond_t more;  /* the ring is no longer empty, or stop */
+	pthread_cond_t more;  /* the ring is no longer empty, it has a chunk, a flush, or stop */
 	pthread_cond_t moved; /* tail moved, or the descriptor failed */
 	struct thread thread;
 	uint8_t *ring;
@@ -41,11 +47,13 @@ struct sink {
 	uint64_t head;
 	uint64_t tail;
 	uint64_t dropped;
+	uint64_t urgent; /* what comes before this is waited for */
 	int fd;
-	int event_fd;  /* told when `awaited` room is there; -1: nobody */
-	bool awaited;  /* sink_room() has given 0 */
-	bool sleeping; /* the thread waits in `more` */
-	bool failed;   /* the reader has gone */
+	int event_fd;   /* told when `awaited` room is there; -1: nobody */
+	bool awaited;   /* sink_room() has given 0 */
+	bool sleeping;  /* the thread waits in `more` for anything */
+	bool gathering; /* it does so for a chunk, and not for long */
+	bool failed;    /* the reader has gone */
 	bool stop;
 	bool ended; /* the thread has returned */
 };
@@ -97,6 +105,37 @@ static void tell_room(struct sink *s)
 	s->awaited = false;
 }
 
+static struct timespec deadline_in(unsigned ms)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_sec += ms / 1000;
+	ts.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (ts.tv_nsec >= 1000000000) {
+		ts.tv_sec++;
+		ts.tv_nsec -= 1000000000;
+	}
+	return ts;
+}
+
+/* Whether there is something to write at once. Lock held. */
+static bool is_pressing(const struct sink *s)
+{
+	return s->stop || s->head - s->tail >= CHUNK_BYTES || s->urgent > s->tail;
+}
+
+/* The ring was empty, and no longer is: waits for what follows. Lock held. */
+static void gather(struct sink *s)
+{
+	struct timespec until = deadline_in(GATHER_MS);
+
+	s->gathering = true;
+	while (!is_pressing(s) && pthread_cond_timedwait(&s->more, &s->lock, &until) == 0)
+		;
+	s->gathering = false;
+}
+
 static void sink_thread(void *arg)
 {
 	struct sink *s = arg;
@@ -104,6 +143,7 @@ static void sink_thread(void *arg)
 
 	pthread_mutex_lock(&s->lock);
 	for (;;) {
+		const bool idle = s->head == s->tail;
 		size_t n;
 		int r;
 
@@ -112,6 +152,8 @@ static void sink_thread(void *arg)
 			pthread_cond_wait(&s->more, &s->lock);
 			s->sleeping = false;
 		}
+		if (idle)
+			gather(s);
 		if (s->head == s->tail || s->failed)
 			break;
 		n = take_chunk(s, chunk);
@@ -163,7 +205,7 @@ int sink_create(struct sink **ret_sink, int fd, size_t capacity, const char *nam
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->more, NULL);
+	pthread_cond_init(&s->more, &attr);
 	pthread_cond_init(&s->moved, &attr);
 	pthread_condattr_destroy(&attr);
 	r = start_thread(s, name, confine);
@@ -197,6 +239,8 @@ size_t sink_write(struct sink *s, const void *buf, size_t len)
 	s->dropped += len - n;
 	if (s->sleeping && n > 0) {
 		s->sleeping = false; /* one wake-up is enough for many writes */
+		pthread_cond_signal(&s->more);
+	} else if (s->gathering && is_pressing(s)) {
 		pthread_cond_signal(&s->more);
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -232,20 +276,6 @@ uint64_t sink_dropped(struct sink *s)
 	return n;
 }
 
-static struct timespec deadline_in(unsigned ms)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_sec += ms / 1000;
-	ts.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_sec++;
-		ts.tv_nsec -= 1000000000;
-	}
-	return ts;
-}
-
 size_t sink_flush(struct sink *s, unsigned timeout_ms)
 {
 	size_t left;
@@ -256,6 +286,9 @@ size_t sink_flush(struct sink *s, unsigned timeout_ms)
 	pthread_mutex_lock(&s->lock);
 	goal = s->head;
 	seen = s->tail;
+	s->urgent = goal;
+	if (s->gathering)
+		pthread_cond_signal(&s->more);
 	while (s->tail < goal && !s->failed) {
 		int r = pthread_cond_timedwait(&s->moved, &s->lock, &until);
 

@@ -91,6 +91,37 @@ static void test_write_through(void **state)
 	close(fd);
 }
 
+/* Bytes that come one by one are written together: each write to this pipe is one read. */
+static void test_single_bytes_are_gathered(void **state)
+{
+	enum { BYTES = 1000 };
+	unsigned reads = 0, bytes = 0;
+	struct sink *sink;
+	char buf[RING_BYTES];
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe2(fds, O_DIRECT | O_NONBLOCK), 0);
+	sink = make(fds[1], RING_BYTES);
+	for (unsigned i = 0; i < BYTES; i++)
+		assert_int_equal(sink_write(sink, "x", 1), 1);
+	while (bytes < BYTES) {
+		ssize_t n = read(fds[0], buf, sizeof(buf));
+
+		if (n < 0) {
+			assert_int_equal(sink_flush(sink, 10000), 0);
+			continue;
+		}
+		bytes += (unsigned)n;
+		reads++;
+	}
+	assert_int_equal(bytes, BYTES);
+	assert_true(reads < BYTES / 10);
+	sink_destroy(sink);
+	fd_close(&fds[0]);
+	fd_close(&fds[1]);
+}
+
 static void test_destroy_writes_nothing_twice(void **state)
 {
 	int fd = memfd_create("sink", MFD_CLOEXEC);
@@ -708,6 +739,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_write_through),
+		cmocka_unit_test(test_single_bytes_are_gathered),
 		cmocka_unit_test(test_destroy_writes_nothing_twice),
 		cmocka_unit_test(test_blocked_reader),
 		cmocka_unit_test(test_large_write),
