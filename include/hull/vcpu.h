@@ -78,7 +78,7 @@ struct vcpu_env {
 	struct vcpu_gate *gate;
 	const int *machine_ended;           /* atomic: not zero once the guest must not run on */
 	syscall_confine confine;            /* of the thread */
-	struct coalesced *const *coalesced; /* of the machine, once it has them */
+	struct coalesced *const *coalesced; /* of the machine, once it has them; may be NULL */
 	uint64_t *first_entry_ns;           /* CLOCK_MONOTONIC before vCPU 0's first KVM_RUN; may be NULL */
 };
 

@@ -369,7 +369,8 @@ static void vcpu_thread(void *arg)
 			break;
 		error = ioctl(vcpu->fd, KVM_RUN, 0UL) == 0 ? 0 : errno;
 		vcpu->unfinished = error == 0;
-		vm_coalesced_drain(*vcpu->env.coalesced);
+		if (vcpu->env.coalesced)
+			vm_coalesced_drain(*vcpu->env.coalesced);
 		go_on = error == 0 ? handle_exit(vcpu) : handle_run_error(vcpu, error);
 	}
 }
