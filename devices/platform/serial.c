@@ -157,6 +157,12 @@ static void note_read(struct serial *s)
 	s->used = true;
 }
 
+/* Another byte waits behind the one that is being written. */
+static bool more_follows(const struct serial *s)
+{
+	return s->coalesced && s->env.coalesced->ops->more(s->env.coalesced);
+}
+
 static unsigned fifo_capacity(const struct serial_state *st)
 {
 	return (st->fcr & UART_FCR_ENABLE_FIFO) ? SERIAL_FIFO : 1;
@@ -374,8 +380,9 @@ static void write_thr(struct serial *s, uint8_t byte)
 	/*
 	 * Writing THR resets the THRE interrupt, and the byte's departure sets it
 	 * again: a new edge each time. A driver that never reads IIR lives on that.
+	 * Of bytes that take effect together, the last one does it.
 	 */
-	if (st->ier & UART_IER_THRI) {
+	if ((st->ier & UART_IER_THRI) && !more_follows(s)) {
 		st->thr_pending = 0;
 		update_line(s);
 		st->thr_pending = 1;

@@ -19,6 +19,8 @@ struct coalesced_ops {
 	/* Switches it on or off for one port. Returns 0 or -errno; without it a write is an exit and works.
 	 */
 	int (*set)(struct coalesced *c, uint16_t port, bool on);
+	/* While a write takes effect: whether another one waits behind it. */
+	bool (*more)(const struct coalesced *c);
 	/* Has what waits in the ring handled soon, should no exit come. Nothing waits: does nothing. */
 	void (*flush)(struct coalesced *c);
 };

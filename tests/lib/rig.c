@@ -100,6 +100,11 @@ static int fake_coalesced_set(struct coalesced *c, uint16_t port, bool on)
 	return 0;
 }
 
+static bool fake_coalesced_more(const struct coalesced *c)
+{
+	return container_of(c, const struct fake_coalesced, coalesced)->more;
+}
+
 static void fake_coalesced_flush(struct coalesced *c)
 {
 	container_of(c, struct fake_coalesced, coalesced)->flushes++;
@@ -165,8 +170,8 @@ static void connect_device(struct rig *rig)
 
 void rig_init(struct rig *rig, const struct device_place *place)
 {
-	static const struct coalesced_ops coalesced = {.set = fake_coalesced_set,
-						       .flush = fake_coalesced_flush};
+	static const struct coalesced_ops coalesced = {
+		.set = fake_coalesced_set, .more = fake_coalesced_more, .flush = fake_coalesced_flush};
 
 	memset(rig, 0, sizeof(*rig));
 	rig->coalesced.coalesced.ops = &coalesced;

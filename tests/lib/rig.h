@@ -64,6 +64,7 @@ struct fake_coalesced {
 	bool on;
 	unsigned switched; /* times that it was switched on */
 	unsigned flushes;
+	bool more; /* what the device is told */
 };
 
 /* ---- one device ---- */

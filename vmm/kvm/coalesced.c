@@ -50,6 +50,14 @@ static bool is_empty(const struct kvm_coalesced *k)
 	       __atomic_load_n(&k->ring->last, __ATOMIC_ACQUIRE);
 }
 
+static bool coalesced_more(const struct coalesced *c)
+{
+	const struct kvm_coalesced *k = container_of(c, struct kvm_coalesced, coalesced);
+	uint32_t next = (__atomic_load_n(&k->ring->first, __ATOMIC_ACQUIRE) + 1) % k->entries;
+
+	return !is_empty(k) && next != __atomic_load_n(&k->ring->last, __ATOMIC_ACQUIRE);
+}
+
 static void coalesced_flush(struct coalesced *c)
 {
 	struct kvm_coalesced *k = container_of(c, struct kvm_coalesced, coalesced);
@@ -84,7 +92,8 @@ void vm_coalesced_drain(struct coalesced *coalesced)
 
 int vm_coalesced_create(struct coalesced **ret_coalesced, struct vcpu *vcpu, struct bus *pio, struct err *err)
 {
-	static const struct coalesced_ops ops = {.set = coalesced_set, .flush = coalesced_flush};
+	static const struct coalesced_ops ops = {
+		.set = coalesced_set, .more = coalesced_more, .flush = coalesced_flush};
 	int page = vm_check(vcpu->vm, KVM_CAP_COALESCED_MMIO);
 	struct kvm_coalesced *k;
 

@@ -593,6 +593,27 @@ static void test_bursts_are_coalesced(void **state)
 	assert_true(rig->coalesced.on);
 }
 
+/* Of bytes that take effect together, the last one interrupts. */
+static void test_burst_interrupts_once(void **state)
+{
+	struct rig *rig = rig_of(state);
+
+	open_port(rig, UART_IER_THRI);
+	print_polled(rig, 100);
+	assert_true(rig->coalesced.on);
+	in(rig, UART_IIR);
+	fake_irq_pulses(&rig->irq);
+	rig->coalesced.more = true;
+	for (unsigned i = 0; i < 15; i++)
+		out(rig, UART_TX, 'x');
+	assert_int_equal(fake_irq_pulses(&rig->irq), 0);
+	rig->coalesced.more = false;
+	out(rig, UART_TX, 'x');
+	assert_int_equal(fake_irq_pulses(&rig->irq), 1);
+	assert_int_equal(in(rig, UART_IIR) & 0x0f, UART_IIR_THRI);
+	assert_int_equal(rig->stream.out_len, 116);
+}
+
 /* A guest that never reads waits for nothing: its bytes come at once, each by itself. */
 static void test_output_without_reads(void **state)
 {
@@ -758,6 +779,7 @@ int main(void)
 		CASE(test_input_survives_setup),
 		CASE(test_polled_output_is_coalesced),
 		CASE(test_bursts_are_coalesced),
+		CASE(test_burst_interrupts_once),
 		CASE(test_output_without_reads),
 		CASE(test_coalescing_is_bounded),
 		CASE(test_state),
